@@ -1,5 +1,6 @@
+import optimizeLocales from '@react-aria/optimize-locales-plugin'
 import react from '@vitejs/plugin-react'
-import { defineConfig } from 'vite'
+import { defineConfig } from 'vitest/config'
 
 // The dev server shows the console in one of two ways, never in the build:
 //   npm run dev:fixtures                            with made-up data from dev/
@@ -8,6 +9,8 @@ const api = process.env.SMBGW_API
 
 export default defineConfig(async ({ command }) => ({
   plugins: [
+    // React Aria brings its words in 30 languages; the console speaks these.
+    { ...optimizeLocales.vite({ locales: ['en-US', 'de-DE'] }), enforce: 'pre' as const },
     react(),
     command === 'serve' && process.env.SMBGW_FIXTURES ? (await import('./dev/mock')).mockServer() : undefined,
   ],

@@ -16,8 +16,8 @@ import { usePageTitle } from '../../ui/title'
 import { nodesQuery } from '../node/api'
 import { sharesQuery, type ShareSearch } from './api'
 import { reasonOf } from './conditions'
-import { DeleteShare } from './DeleteShare'
 
+const DeleteShare = lazy(() => import('./DeleteShare').then((m) => ({ default: m.DeleteShare })))
 const ShareForm = lazy(() => import('./ShareForm').then((m) => ({ default: m.ShareForm })))
 
 type Open = { what: 'create' } | { what: 'edit' | 'delete'; share: Share } | null
@@ -214,8 +214,8 @@ export function ShareList() {
       <Suspense>
         {open?.what === 'create' && <ShareForm onClose={() => setOpen(null)} />}
         {open?.what === 'edit' && <ShareForm share={open.share} onClose={() => setOpen(null)} />}
+        {open?.what === 'delete' && <DeleteShare share={open.share} onClose={() => setOpen(null)} />}
       </Suspense>
-      {open?.what === 'delete' && <DeleteShare share={open.share} onClose={() => setOpen(null)} />}
     </div>
   )
 }

@@ -125,7 +125,7 @@ func (UnimplementedEnrolmentServiceHandler) Enrol(context.Context, *connect.Requ
 // LinkServiceClient is a client for the smbgw.agent.v1.LinkService service.
 type LinkServiceClient interface {
 	// Attach holds the link. The agent opens with Hello; the server answers with Welcome or Fenced. After Welcome the
-	// agent stores the new link epoch and confirms it with Stored before anything else. Then both sides ping.
+	// agent stores the new link epoch and confirms it with Stored before anything else. Then the server pings.
 	Attach(context.Context) *connect.BidiStreamForClient[AttachRequest, AttachResponse]
 	// FetchSnapshot returns the complete snapshot of the node, or "unchanged".
 	FetchSnapshot(context.Context, *connect.Request[FetchSnapshotRequest]) (*connect.Response[FetchSnapshotResponse], error)
@@ -204,7 +204,7 @@ func (c *linkServiceClient) Renew(ctx context.Context, req *connect.Request[Rene
 // LinkServiceHandler is an implementation of the smbgw.agent.v1.LinkService service.
 type LinkServiceHandler interface {
 	// Attach holds the link. The agent opens with Hello; the server answers with Welcome or Fenced. After Welcome the
-	// agent stores the new link epoch and confirms it with Stored before anything else. Then both sides ping.
+	// agent stores the new link epoch and confirms it with Stored before anything else. Then the server pings.
 	Attach(context.Context, *connect.BidiStream[AttachRequest, AttachResponse]) error
 	// FetchSnapshot returns the complete snapshot of the node, or "unchanged".
 	FetchSnapshot(context.Context, *connect.Request[FetchSnapshotRequest]) (*connect.Response[FetchSnapshotResponse], error)

@@ -333,7 +333,6 @@ type AttachRequest struct {
 	//
 	//	*AttachRequest_Hello
 	//	*AttachRequest_Stored
-	//	*AttachRequest_Ping
 	//	*AttachRequest_Pong
 	Message       isAttachRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
@@ -395,15 +394,6 @@ func (x *AttachRequest) GetStored() *Stored {
 	return nil
 }
 
-func (x *AttachRequest) GetPing() *Ping {
-	if x != nil {
-		if x, ok := x.Message.(*AttachRequest_Ping); ok {
-			return x.Ping
-		}
-	}
-	return nil
-}
-
 func (x *AttachRequest) GetPong() *Pong {
 	if x != nil {
 		if x, ok := x.Message.(*AttachRequest_Pong); ok {
@@ -425,19 +415,13 @@ type AttachRequest_Stored struct {
 	Stored *Stored `protobuf:"bytes,2,opt,name=stored,proto3,oneof"`
 }
 
-type AttachRequest_Ping struct {
-	Ping *Ping `protobuf:"bytes,3,opt,name=ping,proto3,oneof"`
-}
-
 type AttachRequest_Pong struct {
-	Pong *Pong `protobuf:"bytes,4,opt,name=pong,proto3,oneof"`
+	Pong *Pong `protobuf:"bytes,3,opt,name=pong,proto3,oneof"`
 }
 
 func (*AttachRequest_Hello) isAttachRequest_Message() {}
 
 func (*AttachRequest_Stored) isAttachRequest_Message() {}
-
-func (*AttachRequest_Ping) isAttachRequest_Message() {}
 
 func (*AttachRequest_Pong) isAttachRequest_Message() {}
 
@@ -650,7 +634,6 @@ type AttachResponse struct {
 	//	*AttachResponse_Fenced
 	//	*AttachResponse_Nudge
 	//	*AttachResponse_Ping
-	//	*AttachResponse_Pong
 	Message       isAttachResponse_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -729,15 +712,6 @@ func (x *AttachResponse) GetPing() *Ping {
 	return nil
 }
 
-func (x *AttachResponse) GetPong() *Pong {
-	if x != nil {
-		if x, ok := x.Message.(*AttachResponse_Pong); ok {
-			return x.Pong
-		}
-	}
-	return nil
-}
-
 type isAttachResponse_Message interface {
 	isAttachResponse_Message()
 }
@@ -758,10 +732,6 @@ type AttachResponse_Ping struct {
 	Ping *Ping `protobuf:"bytes,4,opt,name=ping,proto3,oneof"`
 }
 
-type AttachResponse_Pong struct {
-	Pong *Pong `protobuf:"bytes,5,opt,name=pong,proto3,oneof"`
-}
-
 func (*AttachResponse_Welcome) isAttachResponse_Message() {}
 
 func (*AttachResponse_Fenced) isAttachResponse_Message() {}
@@ -770,16 +740,13 @@ func (*AttachResponse_Nudge) isAttachResponse_Message() {}
 
 func (*AttachResponse_Ping) isAttachResponse_Message() {}
 
-func (*AttachResponse_Pong) isAttachResponse_Message() {}
-
 type Welcome struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	LinkEpoch      uint64                 `protobuf:"varint,1,opt,name=link_epoch,json=linkEpoch,proto3" json:"link_epoch,omitempty"` // to be stored
-	Current        *Revision              `protobuf:"bytes,2,opt,name=current,proto3" json:"current,omitempty"`
-	PingIntervalMs uint32                 `protobuf:"varint,3,opt,name=ping_interval_ms,json=pingIntervalMs,proto3" json:"ping_interval_ms,omitempty"`
-	DeadAfterMs    uint32                 `protobuf:"varint,4,opt,name=dead_after_ms,json=deadAfterMs,proto3" json:"dead_after_ms,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	LinkEpoch     uint64                 `protobuf:"varint,1,opt,name=link_epoch,json=linkEpoch,proto3" json:"link_epoch,omitempty"` // to be stored
+	Current       *Revision              `protobuf:"bytes,2,opt,name=current,proto3" json:"current,omitempty"`
+	DeadAfterMs   uint32                 `protobuf:"varint,3,opt,name=dead_after_ms,json=deadAfterMs,proto3" json:"dead_after_ms,omitempty"` // silence from the server after which the agent shall connect anew
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Welcome) Reset() {
@@ -824,13 +791,6 @@ func (x *Welcome) GetCurrent() *Revision {
 		return x.Current
 	}
 	return nil
-}
-
-func (x *Welcome) GetPingIntervalMs() uint32 {
-	if x != nil {
-		return x.PingIntervalMs
-	}
-	return 0
 }
 
 func (x *Welcome) GetDeadAfterMs() uint32 {
@@ -1293,12 +1253,11 @@ const file_agent_proto_rawDesc = "" +
 	"\x05Lease\x12\x1d\n" +
 	"\n" +
 	"link_epoch\x18\x01 \x01(\x04R\tlinkEpoch\x12\x1a\n" +
-	"\binstance\x18\x02 \x01(\tR\binstance\"\xd3\x01\n" +
+	"\binstance\x18\x02 \x01(\tR\binstance\"\xa7\x01\n" +
 	"\rAttachRequest\x12-\n" +
 	"\x05hello\x18\x01 \x01(\v2\x15.smbgw.agent.v1.HelloH\x00R\x05hello\x120\n" +
 	"\x06stored\x18\x02 \x01(\v2\x16.smbgw.agent.v1.StoredH\x00R\x06stored\x12*\n" +
-	"\x04ping\x18\x03 \x01(\v2\x14.smbgw.agent.v1.PingH\x00R\x04ping\x12*\n" +
-	"\x04pong\x18\x04 \x01(\v2\x14.smbgw.agent.v1.PongH\x00R\x04pongB\t\n" +
+	"\x04pong\x18\x03 \x01(\v2\x14.smbgw.agent.v1.PongH\x00R\x04pongB\t\n" +
 	"\amessage\"\xa3\x01\n" +
 	"\x05Hello\x12\x1d\n" +
 	"\n" +
@@ -1312,20 +1271,18 @@ const file_agent_proto_rawDesc = "" +
 	"\x04Ping\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\"\x1e\n" +
 	"\x04Pong\x12\x16\n" +
-	"\x06number\x18\x01 \x01(\x04R\x06number\"\x89\x02\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\"\xdd\x01\n" +
 	"\x0eAttachResponse\x123\n" +
 	"\awelcome\x18\x01 \x01(\v2\x17.smbgw.agent.v1.WelcomeH\x00R\awelcome\x120\n" +
 	"\x06fenced\x18\x02 \x01(\v2\x16.smbgw.agent.v1.FencedH\x00R\x06fenced\x12-\n" +
 	"\x05nudge\x18\x03 \x01(\v2\x15.smbgw.agent.v1.NudgeH\x00R\x05nudge\x12*\n" +
-	"\x04ping\x18\x04 \x01(\v2\x14.smbgw.agent.v1.PingH\x00R\x04ping\x12*\n" +
-	"\x04pong\x18\x05 \x01(\v2\x14.smbgw.agent.v1.PongH\x00R\x04pongB\t\n" +
-	"\amessage\"\xaa\x01\n" +
+	"\x04ping\x18\x04 \x01(\v2\x14.smbgw.agent.v1.PingH\x00R\x04pingB\t\n" +
+	"\amessage\"\x80\x01\n" +
 	"\aWelcome\x12\x1d\n" +
 	"\n" +
 	"link_epoch\x18\x01 \x01(\x04R\tlinkEpoch\x122\n" +
-	"\acurrent\x18\x02 \x01(\v2\x18.smbgw.agent.v1.RevisionR\acurrent\x12(\n" +
-	"\x10ping_interval_ms\x18\x03 \x01(\rR\x0epingIntervalMs\x12\"\n" +
-	"\rdead_after_ms\x18\x04 \x01(\rR\vdeadAfterMs\"\\\n" +
+	"\acurrent\x18\x02 \x01(\v2\x18.smbgw.agent.v1.RevisionR\acurrent\x12\"\n" +
+	"\rdead_after_ms\x18\x03 \x01(\rR\vdeadAfterMs\"\\\n" +
 	"\x06Fenced\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12$\n" +
@@ -1399,36 +1356,34 @@ var file_agent_proto_depIdxs = []int32{
 	0,  // 0: smbgw.agent.v1.EnrolRequest.facts:type_name -> smbgw.agent.v1.Facts
 	6,  // 1: smbgw.agent.v1.AttachRequest.hello:type_name -> smbgw.agent.v1.Hello
 	7,  // 2: smbgw.agent.v1.AttachRequest.stored:type_name -> smbgw.agent.v1.Stored
-	8,  // 3: smbgw.agent.v1.AttachRequest.ping:type_name -> smbgw.agent.v1.Ping
-	9,  // 4: smbgw.agent.v1.AttachRequest.pong:type_name -> smbgw.agent.v1.Pong
-	0,  // 5: smbgw.agent.v1.Hello.facts:type_name -> smbgw.agent.v1.Facts
-	3,  // 6: smbgw.agent.v1.Hello.applied:type_name -> smbgw.agent.v1.Revision
-	11, // 7: smbgw.agent.v1.AttachResponse.welcome:type_name -> smbgw.agent.v1.Welcome
-	12, // 8: smbgw.agent.v1.AttachResponse.fenced:type_name -> smbgw.agent.v1.Fenced
-	13, // 9: smbgw.agent.v1.AttachResponse.nudge:type_name -> smbgw.agent.v1.Nudge
-	8,  // 10: smbgw.agent.v1.AttachResponse.ping:type_name -> smbgw.agent.v1.Ping
-	9,  // 11: smbgw.agent.v1.AttachResponse.pong:type_name -> smbgw.agent.v1.Pong
-	3,  // 12: smbgw.agent.v1.Welcome.current:type_name -> smbgw.agent.v1.Revision
-	3,  // 13: smbgw.agent.v1.Nudge.revision:type_name -> smbgw.agent.v1.Revision
-	4,  // 14: smbgw.agent.v1.FetchSnapshotRequest.lease:type_name -> smbgw.agent.v1.Lease
-	3,  // 15: smbgw.agent.v1.FetchSnapshotRequest.have:type_name -> smbgw.agent.v1.Revision
-	3,  // 16: smbgw.agent.v1.FetchSnapshotResponse.revision:type_name -> smbgw.agent.v1.Revision
-	4,  // 17: smbgw.agent.v1.ReportRequest.lease:type_name -> smbgw.agent.v1.Lease
-	1,  // 18: smbgw.agent.v1.EnrolmentService.Enrol:input_type -> smbgw.agent.v1.EnrolRequest
-	5,  // 19: smbgw.agent.v1.LinkService.Attach:input_type -> smbgw.agent.v1.AttachRequest
-	14, // 20: smbgw.agent.v1.LinkService.FetchSnapshot:input_type -> smbgw.agent.v1.FetchSnapshotRequest
-	16, // 21: smbgw.agent.v1.LinkService.Report:input_type -> smbgw.agent.v1.ReportRequest
-	18, // 22: smbgw.agent.v1.LinkService.Renew:input_type -> smbgw.agent.v1.RenewRequest
-	2,  // 23: smbgw.agent.v1.EnrolmentService.Enrol:output_type -> smbgw.agent.v1.EnrolResponse
-	10, // 24: smbgw.agent.v1.LinkService.Attach:output_type -> smbgw.agent.v1.AttachResponse
-	15, // 25: smbgw.agent.v1.LinkService.FetchSnapshot:output_type -> smbgw.agent.v1.FetchSnapshotResponse
-	17, // 26: smbgw.agent.v1.LinkService.Report:output_type -> smbgw.agent.v1.ReportResponse
-	19, // 27: smbgw.agent.v1.LinkService.Renew:output_type -> smbgw.agent.v1.RenewResponse
-	23, // [23:28] is the sub-list for method output_type
-	18, // [18:23] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	9,  // 3: smbgw.agent.v1.AttachRequest.pong:type_name -> smbgw.agent.v1.Pong
+	0,  // 4: smbgw.agent.v1.Hello.facts:type_name -> smbgw.agent.v1.Facts
+	3,  // 5: smbgw.agent.v1.Hello.applied:type_name -> smbgw.agent.v1.Revision
+	11, // 6: smbgw.agent.v1.AttachResponse.welcome:type_name -> smbgw.agent.v1.Welcome
+	12, // 7: smbgw.agent.v1.AttachResponse.fenced:type_name -> smbgw.agent.v1.Fenced
+	13, // 8: smbgw.agent.v1.AttachResponse.nudge:type_name -> smbgw.agent.v1.Nudge
+	8,  // 9: smbgw.agent.v1.AttachResponse.ping:type_name -> smbgw.agent.v1.Ping
+	3,  // 10: smbgw.agent.v1.Welcome.current:type_name -> smbgw.agent.v1.Revision
+	3,  // 11: smbgw.agent.v1.Nudge.revision:type_name -> smbgw.agent.v1.Revision
+	4,  // 12: smbgw.agent.v1.FetchSnapshotRequest.lease:type_name -> smbgw.agent.v1.Lease
+	3,  // 13: smbgw.agent.v1.FetchSnapshotRequest.have:type_name -> smbgw.agent.v1.Revision
+	3,  // 14: smbgw.agent.v1.FetchSnapshotResponse.revision:type_name -> smbgw.agent.v1.Revision
+	4,  // 15: smbgw.agent.v1.ReportRequest.lease:type_name -> smbgw.agent.v1.Lease
+	1,  // 16: smbgw.agent.v1.EnrolmentService.Enrol:input_type -> smbgw.agent.v1.EnrolRequest
+	5,  // 17: smbgw.agent.v1.LinkService.Attach:input_type -> smbgw.agent.v1.AttachRequest
+	14, // 18: smbgw.agent.v1.LinkService.FetchSnapshot:input_type -> smbgw.agent.v1.FetchSnapshotRequest
+	16, // 19: smbgw.agent.v1.LinkService.Report:input_type -> smbgw.agent.v1.ReportRequest
+	18, // 20: smbgw.agent.v1.LinkService.Renew:input_type -> smbgw.agent.v1.RenewRequest
+	2,  // 21: smbgw.agent.v1.EnrolmentService.Enrol:output_type -> smbgw.agent.v1.EnrolResponse
+	10, // 22: smbgw.agent.v1.LinkService.Attach:output_type -> smbgw.agent.v1.AttachResponse
+	15, // 23: smbgw.agent.v1.LinkService.FetchSnapshot:output_type -> smbgw.agent.v1.FetchSnapshotResponse
+	17, // 24: smbgw.agent.v1.LinkService.Report:output_type -> smbgw.agent.v1.ReportResponse
+	19, // 25: smbgw.agent.v1.LinkService.Renew:output_type -> smbgw.agent.v1.RenewResponse
+	21, // [21:26] is the sub-list for method output_type
+	16, // [16:21] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_agent_proto_init() }
@@ -1439,7 +1394,6 @@ func file_agent_proto_init() {
 	file_agent_proto_msgTypes[5].OneofWrappers = []any{
 		(*AttachRequest_Hello)(nil),
 		(*AttachRequest_Stored)(nil),
-		(*AttachRequest_Ping)(nil),
 		(*AttachRequest_Pong)(nil),
 	}
 	file_agent_proto_msgTypes[10].OneofWrappers = []any{
@@ -1447,7 +1401,6 @@ func file_agent_proto_init() {
 		(*AttachResponse_Fenced)(nil),
 		(*AttachResponse_Nudge)(nil),
 		(*AttachResponse_Ping)(nil),
-		(*AttachResponse_Pong)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

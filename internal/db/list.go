@@ -86,7 +86,7 @@ func List[R any](ctx context.Context, sel *bun.SelectQuery, f Fields, q ListQuer
 			sel = sel.OrderExpr("? ASC", bun.Ident(t.column))
 		}
 	}
-	if err := sel.Limit(int64(q.Limit) + 1).Scan(ctx, rows); err != nil {
+	if err := sel.Limit(int64(q.Limit)+1).Scan(ctx, rows); err != nil {
 		return "", 0, err
 	}
 	if len(*rows) > q.Limit {

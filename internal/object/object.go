@@ -9,9 +9,11 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/pve-smb-gateway/smbgw/internal/problem"
 )
 
 // Meta is the part of an object that only the server writes.
@@ -112,4 +114,15 @@ func Set(conds []Condition, c Condition, now time.Time) []Condition {
 		return 1
 	})
 	return out
+}
+
+// Match returns nil if ifMatch, the value of an If-Match header, names this state of the object or is "*";
+// otherwise a problem with code request.stale.
+func (m Meta) Match(ifMatch string) error {
+	for tag := range strings.SplitSeq(ifMatch, ",") {
+		if tag = strings.TrimSpace(tag); tag == "*" || tag == m.ETag() {
+			return nil
+		}
+	}
+	return problem.Stale()
 }

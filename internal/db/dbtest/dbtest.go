@@ -35,7 +35,6 @@ func SQLite(t testing.TB, migrations ...db.Migrations) *db.DB {
 	return open(t, "sqlite:"+filepath.Join(t.TempDir(), "store.db"), migrations)
 }
 
-
 // Postgres returns an empty, migrated store in a database of its own, on a server that lives as long as the test t.
 func Postgres(t testing.TB, migrations ...db.Migrations) *db.DB {
 	t.Helper()

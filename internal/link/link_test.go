@@ -606,3 +606,19 @@ func TestFiftyAgents(t *testing.T) {
 		})
 	}
 }
+// An idle agent stops at once, not at the next ping.
+func TestStopIsPrompt(t *testing.T) {
+	t.Parallel()
+	o := quick
+	o.PingEvery, o.DeadAfter = 10*time.Second, 30*time.Second
+	b := start(t, o)
+	dir, id := b.enrol(t, "alpha")
+	a := run(t, dir, nil)
+	a.wait(t, link.StateAttached)
+	began := time.Now()
+	a.stop()
+	eventually(t, "node offline", func() bool { return !b.node(t, id.NodeUID).Online })
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("took %v", took)
+	}
+}

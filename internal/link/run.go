@@ -2,7 +2,6 @@ package link
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -99,8 +98,9 @@ func (c *Client) Run(ctx context.Context) {
 
 // isRefusal reports whether trying again cannot help before a person has done something.
 func isRefusal(err error) bool {
-	var alert tls.AlertError
-	return problem.Is(err, CodeUnknownNode) || problem.Is(err, CodeNoCertificate) || errors.As(err, &alert)
+	var op *net.OpError // how crypto/tls tells of an alert, here one about our certificate
+	return problem.Is(err, CodeUnknownNode) || problem.Is(err, CodeNoCertificate) ||
+		errors.As(err, &op) && op.Op == "remote error"
 }
 
 func refusal(err error) string {
@@ -129,8 +129,10 @@ func (c *Client) session(ctx context.Context) (attached bool, err error) {
 	defer end(nil)
 	k := c.connect()
 	defer k.close()
+	// A Receive that waits does not see that ctx has ended; that its connection is gone it does.
+	defer context.AfterFunc(ctx, k.close)()
 	// Until Welcome tells better, a server that accepts but says nothing is given up after the time of a call.
-	silence := time.AfterFunc(c.o.CallTimeout, func() { end(errSilent); k.close() })
+	silence := time.AfterFunc(c.o.CallTimeout, func() { end(errSilent) })
 	defer silence.Stop()
 
 	stream := k.link.Attach(ctx)

@@ -117,7 +117,7 @@ func (p *planner) groups(change *samba.AccountChange) {
 
 func checkAccount(noun, name, fullName string, id, first, last int, seen map[string]bool, ids map[int]bool, names map[string]bool, taken map[int]bool) *samba.Problem {
 	switch {
-	case !accountName(name) || badText(fullName) || strings.ContainsAny(fullName, ":,"):
+	case !accountName(name) || !samba.PlainText(fullName) || strings.ContainsAny(fullName, ":,"):
 		return problem(noun+".name_invalid", "The name of %s %q cannot be written to the node's account files. Rename it.", noun, name)
 	case seen[samba.FoldName(name)]:
 		return problem(noun+".name_taken", "Another %s has the name %q, or smbgw reserves it. Rename one.", noun, name)
@@ -133,7 +133,7 @@ func checkAccount(noun, name, fullName string, id, first, last int, seen map[str
 
 // accountName accepts what passwd(5), smbpasswd(5) and lists in smb.conf(5) take as one name.
 func accountName(s string) bool {
-	return s != "" && len(s) <= 64 && !badText(s) && !strings.ContainsAny(s, " \t:,;/\\\"'%@+&#!*?<>[]()|=$`~") && s[0] != '-' && s[0] != '.'
+	return s != "" && len(s) <= 64 && samba.PlainText(s) && !strings.ContainsAny(s, " \t:,;/\\\"'%@+&#!*?<>[]()|=$`~") && s[0] != '-' && s[0] != '.'
 }
 
 func validHash(h string) bool {

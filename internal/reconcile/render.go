@@ -6,8 +6,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/pve-smb-gateway/smbgw/internal/desired"
 	"github.com/pve-smb-gateway/smbgw/internal/samba"
@@ -23,11 +21,8 @@ type Node struct {
 	StrangerHash string
 }
 
-// Limits of smb.conf and of SMB.
-const (
-	maxName  = 80
-	maxValue = 64 << 10
-)
+// maxName is the longest name of a share in bytes; Windows stops there.
+const maxName = 80
 
 // reservedNames are sections with a meaning of their own, and pipes.
 var reservedNames = []string{"global", "homes", "printers", "print$", "ipc$", "admin$", "c$", ".", ".."}
@@ -68,9 +63,9 @@ func Render(s desired.Share, n Node) (samba.Section, *samba.Problem) {
 	switch {
 	case !path.IsAbs(dir) || path.Clean(dir) != dir:
 		return samba.Section{}, problem("share.path_invalid", "The path %q is not absolute and clean. Write it from / on, without . or .. in it.", dir)
-	case badText(dir) || strings.ContainsAny(dir, "%\"\\") || strings.TrimSpace(dir) != dir:
+	case !samba.PlainText(dir) || strings.ContainsAny(dir, "%\"\\") || strings.TrimSpace(dir) != dir:
 		return samba.Section{}, problem("share.path_invalid", "The path %q has control characters, %%, quotes, backslashes or a space at its end, which smb.conf would not take literally. Rename the directory.", dir)
-	case badText(s.Comment) || strings.ContainsAny(s.Comment, "%"):
+	case !samba.PlainText(s.Comment) || strings.ContainsAny(s.Comment, "%"):
 		return samba.Section{}, problem("share.comment_invalid", "The comment has control characters or a %% sign, which Samba would replace. Leave them out.")
 	}
 	params := map[string]string{
@@ -104,7 +99,7 @@ func Render(s desired.Share, n Node) (samba.Section, *samba.Problem) {
 		switch {
 		case !paramName.MatchString(key) || refusedParams[squash(key)] || strings.HasPrefix(squash(key), "smbgw:"):
 			return samba.Section{}, problem("share.parameter_refused", "The parameter %q cannot be set here. Remove it.", key)
-		case badText(value) || strings.HasSuffix(value, `\`):
+		case !samba.PlainText(value) || strings.HasSuffix(value, `\`):
 			return samba.Section{}, problem("share.parameter_refused", "The value of %q has control characters, ends in a backslash or is too long. Correct it.", key)
 		}
 		params[key] = value
@@ -121,8 +116,8 @@ func (n Node) owner() string {
 
 func checkName(name string) *samba.Problem {
 	switch {
-	case name == "" || len(name) > maxName || badText(name) || strings.TrimSpace(name) != name:
-		return problem("share.name_invalid", "The name %q is empty, longer than %d bytes, or has control characters or spaces at an end. Choose another.", name, maxName)
+	case name == "" || len(name) > maxName || !samba.PlainText(name) || strings.TrimSpace(name) != name || name[0] == '-':
+		return problem("share.name_invalid", "The name %q is empty, longer than %d bytes, starts with a dash, or has control characters or spaces at an end. Choose another.", name, maxName)
 	case strings.ContainsAny(name, `"/\[]:|<>+=;,*?%`):
 		return problem("share.name_invalid", `The name %q has one of " / \ [ ] : | < > + = ; , * ? %% in it. Choose another.`, name)
 	case slices.Contains(reservedNames, samba.FoldName(name)):
@@ -136,7 +131,7 @@ func renderNames(names []string) (string, *samba.Problem) {
 	out := make([]string, 0, len(names))
 	for _, n := range names {
 		bare := strings.TrimPrefix(n, "@")
-		if bare == "" || badText(bare) || strings.ContainsAny(bare, `"%\,;`) || strings.ContainsAny(bare[:1], "@+&") || strings.TrimSpace(bare) != bare {
+		if bare == "" || !samba.PlainText(bare) || strings.ContainsAny(bare, `"%\,;`) || strings.ContainsAny(bare[:1], "@+&") || strings.TrimSpace(bare) != bare {
 			return "", problem("share.user_invalid", "The name %q cannot be written in a list of users. Rename the user or group.", n)
 		}
 		if strings.Contains(n, " ") {
@@ -146,13 +141,6 @@ func renderNames(names []string) (string, *samba.Problem) {
 	}
 	slices.Sort(out)
 	return strings.Join(slices.Compact(out), " "), nil
-}
-
-// badText reports text that no line of smb.conf may hold: it could end the line or be read as something else.
-func badText(s string) bool {
-	return len(s) > maxValue || !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool {
-		return unicode.IsControl(r) || r == '\u2028' || r == '\u2029'
-	})
 }
 
 func yesNo(b bool) string {

@@ -32,6 +32,11 @@ func (i *Instance) WriteConfig(ctx context.Context) error {
 	if err := os.MkdirAll(i.PrivateDir(), 0o700); err != nil {
 		return fmt.Errorf("samba: %w", err)
 	}
+	if i.NSS == NSSWrapper {
+		if err := i.seedNSS(); err != nil {
+			return err
+		}
+	}
 	want := i.render()
 	if have, err := os.ReadFile(i.ConfigFile()); err == nil && bytes.Equal(have, want) {
 		return nil

@@ -2,9 +2,7 @@ package samba
 
 import (
 	"context"
-	"maps"
 	"slices"
-	"strings"
 )
 
 // Driver is what reconciling asks of a Samba. Every method may be called again after it failed or was cut off half
@@ -27,34 +25,6 @@ type Driver interface {
 	// CloseShares ends what clients have open on shares, so that they connect anew by the rules of now.
 	CloseShares(ctx context.Context, names []string) error
 }
-
-// Section is a section of smb.conf.
-type Section struct {
-	Name string `json:"name"`
-	// ID is the marker smbgw:id, the UID of the share; empty means that the section is not ours.
-	ID string `json:"id,omitempty"`
-	// Generation is the marker smbgw:generation.
-	Generation int64 `json:"generation,omitempty"`
-	// Closing is the marker smbgw:closing: the section is in force, but clients of an earlier one may still be connected.
-	Closing bool `json:"closing,omitempty"`
-	// Params are the parameters without the markers, keyed by lower-case name.
-	Params map[string]string `json:"params"`
-}
-
-// The markers by which a section is known to be ours.
-const (
-	MarkerID         = "smbgw:id"
-	MarkerGeneration = "smbgw:generation"
-	MarkerClosing    = "smbgw:closing"
-)
-
-// Equal reports whether two sections say the same.
-func (s Section) Equal(o Section) bool {
-	return s.Name == o.Name && s.ID == o.ID && s.Generation == o.Generation && s.Closing == o.Closing && maps.Equal(s.Params, o.Params)
-}
-
-// FoldName returns the key under which Samba, which ignores case, looks up a section or an account.
-func FoldName(name string) string { return strings.ToLower(name) }
 
 // State is what a driver has observed. The receiver must not change it: drivers return cached values.
 type State struct {

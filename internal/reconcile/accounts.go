@@ -17,8 +17,13 @@ func (p *planner) accounts() {
 		have[u.Name] = u
 	}
 	keep := map[string]bool{}
+	taken := p.in.Observed.Taken
 	for _, u := range p.reserved() {
 		keep[u.Name] = true
+		if taken.Users[u.Name] || taken.UserIDs[u.ID] {
+			p.out.Problems = append(p.out.Problems, *problem("node.account_in_use", "The machine has an account %q or the uid %d of its own, which smbgw needs. Remove or renumber that account.", u.Name, u.ID))
+			continue
+		}
 		if have[u.Name] != u {
 			change.PutUsers = append(change.PutUsers, u)
 		}
@@ -30,7 +35,7 @@ func (p *planner) accounts() {
 	for _, u := range users {
 		o := Outcome{Kind: desired.KindUser, UID: u.UID, Name: u.Name, Generation: u.Generation}
 		o.Problem = checkAccount("user", u.Name, u.FullName, u.ID, desired.FirstUserID, desired.LastUserID,
-			seen, ids, p.in.Observed.Taken.Users, p.in.Observed.Taken.UserIDs)
+			seen, ids, taken.Users, taken.UserIDs)
 		if o.Problem == nil && !validHash(u.NTHash) {
 			o.Problem = problem("user.password_invalid", "The stored password hash of %q is damaged. Set the password again.", u.Name)
 		}
@@ -75,7 +80,9 @@ func (p *planner) groups(change *samba.AccountChange) {
 		have[g.Name] = g
 	}
 	owner := samba.Group{Name: desired.OwnerName, ID: desired.OwnerID}
-	if g, ok := have[owner.Name]; !ok || !g.Equal(owner) {
+	if taken := p.in.Observed.Taken; taken.Groups[owner.Name] || taken.GroupIDs[owner.ID] {
+		p.out.Problems = append(p.out.Problems, *problem("node.account_in_use", "The machine has a group %q or the gid %d of its own, which smbgw needs. Remove or renumber that group.", owner.Name, owner.ID))
+	} else if g, ok := have[owner.Name]; !ok || !g.Equal(owner) {
 		change.PutGroups = append(change.PutGroups, owner)
 	}
 	keep := map[string]bool{owner.Name: true}

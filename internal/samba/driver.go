@@ -2,6 +2,7 @@ package samba
 
 import (
 	"context"
+	"fmt"
 	"slices"
 )
 
@@ -54,9 +55,14 @@ type User struct {
 	ID       int
 	FullName string
 	// NTHash is the password's, upper-case hex; empty when passdb does not know the user.
-	NTHash string
+	NTHash string `json:"-"`
 	// Enabled is false without an entry in passdb.
 	Enabled bool
+}
+
+// String leaves out the hash, which is as good as the password.
+func (u User) String() string {
+	return fmt.Sprintf("%s(%d, password %t, enabled %t)", u.Name, u.ID, u.NTHash != "", u.Enabled)
 }
 
 // Group is a Unix group. Members are sorted.

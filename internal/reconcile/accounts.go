@@ -36,7 +36,7 @@ func (p *planner) accounts() {
 		o := Outcome{Kind: desired.KindUser, UID: u.UID, Name: u.Name, Generation: u.Generation}
 		o.Problem = checkAccount("user", u.Name, u.FullName, u.ID, desired.FirstUserID, desired.LastUserID,
 			seen, ids, taken.Users, taken.UserIDs)
-		if o.Problem == nil && !validHash(u.NTHash) {
+		if o.Problem == nil && !samba.ValidHash(u.NTHash) {
 			o.Problem = problem("user.password_invalid", "The stored password hash of %q is damaged. Set the password again.", u.Name)
 		}
 		if o.Problem == nil {
@@ -69,7 +69,7 @@ func (p *planner) accounts() {
 func (p *planner) reserved() []samba.User {
 	return []samba.User{
 		{Name: desired.OwnerName, ID: desired.OwnerID, FullName: "smbgw share owner"},
-		{Name: desired.StrangerName, ID: desired.StrangerID, FullName: "smbgw probe: may use no share",
+		{Name: desired.StrangerName, ID: desired.StrangerID, FullName: "smbgw probe (may use no share)",
 			NTHash: p.in.Node.StrangerHash, Enabled: p.in.Node.StrangerHash != ""},
 	}
 }
@@ -97,7 +97,7 @@ func (p *planner) groups(change *samba.AccountChange) {
 			seen[samba.FoldName(g.Name)], ids[g.ID] = true, true
 			want := samba.Group{Name: g.Name, ID: g.ID}
 			for _, m := range g.Members {
-				if accountName(m) {
+				if samba.AccountName(m) {
 					want.Members = append(want.Members, m)
 				}
 			}
@@ -124,7 +124,7 @@ func (p *planner) groups(change *samba.AccountChange) {
 
 func checkAccount(noun, name, fullName string, id, first, last int, seen map[string]bool, ids map[int]bool, names map[string]bool, taken map[int]bool) *samba.Problem {
 	switch {
-	case !accountName(name) || !samba.PlainText(fullName) || strings.ContainsAny(fullName, ":,"):
+	case !samba.AccountName(name) || !samba.PlainText(fullName) || strings.ContainsAny(fullName, ":,"):
 		return problem(noun+".name_invalid", "The name of %s %q cannot be written to the node's account files. Rename it.", noun, name)
 	case seen[samba.FoldName(name)]:
 		return problem(noun+".name_taken", "Another %s has the name %q, or smbgw reserves it. Rename one.", noun, name)
@@ -136,15 +136,6 @@ func checkAccount(noun, name, fullName string, id, first, last int, seen map[str
 		return problem(noun+".id_in_use_on_node", "The id %d of %s %q belongs to another account on the node. Remove that account, or recreate the %s.", id, noun, name, noun)
 	}
 	return nil
-}
-
-// accountName accepts what passwd(5), smbpasswd(5) and lists in smb.conf(5) take as one name.
-func accountName(s string) bool {
-	return s != "" && len(s) <= 64 && samba.PlainText(s) && !strings.ContainsAny(s, " \t:,;/\\\"'%@+&#!*?<>[]()|=$`~") && s[0] != '-' && s[0] != '.'
-}
-
-func validHash(h string) bool {
-	return h == "" || len(h) == 32 && strings.Trim(h, "0123456789ABCDEF") == ""
 }
 
 // lostUsers reports whether a name of the list have is missing in want. With emptyIsAll an empty list means everyone.

@@ -72,16 +72,17 @@ func (s *Service) Observe(ctx context.Context, r *desired.Report) error {
 	}
 	conn := s.DB.Conn(ctx)
 	var current []struct {
-		UID        string
-		Generation int64
-		Conditions string
+		UID, Name            string
+		Generation, Revision int64
+		Conditions           string
 	}
-	err := conn.NewRaw(`SELECT u.uid, u.generation, COALESCE(s.conditions, '[]') AS conditions FROM identity_user u
+	err := conn.NewRaw(`SELECT u.uid, u.name, u.generation, u.revision, COALESCE(s.conditions, '[]') AS conditions FROM identity_user u
 		LEFT JOIN identity_status s ON s.user_uid = u.uid AND s.node_uid = ?`, r.NodeUID).Scan(ctx, &current)
 	if err != nil {
 		return err
 	}
 	var changed []statusRow
+	var events []event.Event
 	for _, c := range current {
 		o, ok := reported[c.UID]
 		if !ok || o.ObservedGeneration != c.Generation {
@@ -91,57 +92,28 @@ func (s *Service) Observe(ctx context.Context, r *desired.Report) error {
 		if err := json.Unmarshal([]byte(c.Conditions), &old); err != nil {
 			return err
 		}
-		var conds []object.Condition
-		for _, n := range o.Conditions {
-			// Times of transition are kept by this server's clock.
-			if was := object.Find(old, n.Type); was != nil {
-				conds = object.Set(conds, n, s.Clock.Now())
-				if was.Status == n.Status {
-					object.Find(conds, n.Type).LastTransitionAt = was.LastTransitionAt
-				}
-				continue
-			}
-			conds = object.Set(conds, n, s.Clock.Now())
+		if slices.EqualFunc(old, o.Conditions, same) {
+			continue
 		}
-		text, err := json.Marshal(conds)
+		text, err := json.Marshal(o.Conditions)
 		if err != nil {
 			return err
 		}
-		if string(text) != c.Conditions && !(len(conds) == 0 && len(old) == 0) {
-			changed = append(changed, statusRow{UserUID: c.UID, NodeUID: r.NodeUID, Conditions: string(text)})
-		}
+		changed = append(changed, statusRow{UserUID: c.UID, NodeUID: r.NodeUID, Conditions: string(text)})
+		events = append(events, event.Event{Type: "user.status", Kind: kindUser, UID: c.UID, Name: c.Name, Revision: c.Revision})
 	}
 	for part := range slices.Chunk(changed, batch) {
 		if _, err := conn.NewInsert().Model(&part).On("CONFLICT (user_uid, node_uid) DO UPDATE").Set("conditions = EXCLUDED.conditions").Exec(ctx); err != nil {
 			return err
 		}
-		uids := make([]string, len(part))
-		for i := range part {
-			uids[i] = part[i].UserUID
-		}
-		if err := s.statusChanged(ctx, uids); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// statusChanged gives users a new revision, not a new generation, and tells so; no node has to do anything.
-func (s *Service) statusChanged(ctx context.Context, uids []string) error {
-	var rows []struct {
-		UID, Name string
-		Revision  int64
-	}
-	err := s.DB.Conn(ctx).NewRaw(`UPDATE identity_user SET revision = revision + 1, updated_at = ? WHERE uid IN (?)
-		RETURNING uid, name, revision`, s.Clock.Now(), bun.List(uids)).Scan(ctx, &rows)
-	if err != nil {
-		return err
-	}
-	events := make([]event.Event, len(rows))
-	for i, r := range rows {
-		events[i] = event.Event{Type: "user.status", Kind: kindUser, UID: r.UID, Name: r.Name, Revision: r.Revision}
 	}
 	return s.Events.Append(ctx, events...)
+}
+
+// same compares conditions without their time: only a change of what they say is news.
+func same(a, b object.Condition) bool {
+	a.LastTransitionAt = b.LastTransitionAt
+	return a == b
 }
 
 // ForgetNode drops what a node has reported, in the transaction that ctx carries; call it when the node is removed.

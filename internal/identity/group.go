@@ -25,9 +25,9 @@ func (s *Service) ListGroups(ctx context.Context, q db.ListQuery) (db.Page[Group
 			case "id":
 				return r.UnixID
 			case "createdAt":
-				return r.CreatedAt.UTC().Format(timeFormat)
+				return r.CreatedAt
 			case "updatedAt":
-				return r.UpdatedAt.UTC().Format(timeFormat)
+				return r.UpdatedAt
 			case "uid":
 				return r.UID
 			}

@@ -47,11 +47,11 @@ type Deps struct {
 // Service holds the rules of users and groups. It is safe for concurrent use.
 type Service struct{ Deps }
 
-// New returns the room.
-func New(d Deps) *Service { return &Service{d} }
+// NewService returns the room.
+func NewService(d Deps) *Service { return &Service{d} }
 
-// Exists returns those of names, such as "anna" or "@staff", for which there is no user or group.
-func (s *Service) Exists(ctx context.Context, names []string) (missing []string, err error) {
+// Missing returns those of names, such as "anna" or "@staff", for which there is no user or group.
+func (s *Service) Missing(ctx context.Context, names []string) (missing []string, err error) {
 	err = s.DB.Read(ctx, func(ctx context.Context) error {
 		var users, groups []string
 		for _, n := range names {

@@ -119,7 +119,9 @@ func (s *Service) claim(ctx context.Context, kind, uid, name string) (id int, er
 	err = conn.NewRaw(`INSERT INTO identity_next AS n (kind, id) VALUES (?, ?)
 		ON CONFLICT (kind) DO UPDATE SET id = n.id + 1 RETURNING id - 1`, kind, first+1).Scan(ctx, &id)
 	if err == nil && id > last {
-		return 0, exhausted(kind)
+		// An import goes on behind this line, so it must not leave the name taken.
+		_, err = conn.NewRaw("DELETE FROM identity_name WHERE uid = ?", uid).Exec(ctx)
+		return 0, errors.Join(err, exhausted(kind))
 	}
 	return id, err
 }

@@ -11,9 +11,6 @@ import (
 	"github.com/pve-smb-gateway/smbgw/internal/problem"
 )
 
-// timeFormat is how bun writes times into SQL; cursors compare with it.
-const timeFormat = "2006-01-02 15:04:05.999999-07:00"
-
 var userFields = db.Fields{
 	Columns: map[string]string{
 		"name": "name", "fullName": "full_name", "enabled": "enabled", "id": "unix_id", "createdAt": "created_at", "updatedAt": "updated_at",
@@ -35,9 +32,9 @@ func (s *Service) ListUsers(ctx context.Context, q db.ListQuery) (db.Page[User],
 			case "id":
 				return r.UnixID
 			case "createdAt":
-				return r.CreatedAt.UTC().Format(timeFormat)
+				return r.CreatedAt
 			case "updatedAt":
-				return r.UpdatedAt.UTC().Format(timeFormat)
+				return r.UpdatedAt
 			case "uid":
 				return r.UID
 			}

@@ -9,9 +9,11 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/pve-smb-gateway/smbgw/internal/problem"
 )
 
 // Meta is the part of an object that only the server writes.
@@ -20,8 +22,9 @@ type Meta struct {
 	UID string `json:"uid" doc:"Identifies this incarnation of the object"`
 	// Generation counts changes of the spec, from 1.
 	Generation int64 `json:"generation" doc:"Counts changes of the spec"`
-	// Revision counts every change of the stored row, spec or status; it is the ETag.
-	Revision  int64     `json:"revision" doc:"Counts every change, spec or status; the ETag is this number in quotes"`
+	// Revision counts every change that a client made, deletion included; it is the ETag. What nodes report does not
+	// count, so that a probe never makes an edit stale.
+	Revision  int64     `json:"revision" doc:"Counts every change that a client made, not what nodes report; the ETag is this number in quotes"`
 	CreatedAt time.Time `json:"createdAt"`
 	UpdatedAt time.Time `json:"updatedAt"`
 }
@@ -112,4 +115,15 @@ func Set(conds []Condition, c Condition, now time.Time) []Condition {
 		return 1
 	})
 	return out
+}
+
+// Match returns nil if ifMatch, the value of an If-Match header, names this state of the object or is "*";
+// otherwise a problem with code request.stale.
+func (m Meta) Match(ifMatch string) error {
+	for tag := range strings.SplitSeq(ifMatch, ",") {
+		if tag = strings.TrimSpace(tag); tag == "*" || tag == m.ETag() {
+			return nil
+		}
+	}
+	return problem.Stale()
 }

@@ -129,7 +129,7 @@ func (s *Server) wire(sealer *secret.Sealer) {
 	s.tasks = task.NewService(task.Options{DB: s.db, Clock: c, Events: s.events, Recorder: rec, Sealer: sealer, Log: s.slog})
 	s.nodes = node.NewService(s.db, c, s.events, rec, node.Options{ServerURL: s.URL(), Fingerprint: s.ca.Fingerprint()})
 	sharesLater := &neighbours{}
-	people := identity.New(identity.Deps{DB: s.db, Clock: c, Events: s.events, Recorder: rec, Sealer: sealer, Log: s.slog,
+	people := identity.NewService(identity.Deps{DB: s.db, Clock: c, Events: s.events, Recorder: rec, Sealer: sealer, Log: s.slog,
 		Shares: sharesLater, StartTask: func(ctx context.Context, kind, title string, total int, payload any) (string, error) {
 			t, err := s.tasks.Start(ctx, kind, title, total, payload)
 			return t.UID, err
@@ -261,3 +261,17 @@ func (s *Server) URL() string {
 
 // Fingerprint returns the fingerprint of the CA, to be pinned by agents and the CLI.
 func (s *Server) Fingerprint() string { return s.ca.Fingerprint() }
+
+// LocalToken keeps, in the file at path, a token for the command line on this machine; see the auth room.
+func (s *Server) LocalToken(ctx context.Context, path string) error {
+	return s.auth.LocalToken(ctx, path)
+}
+
+// Bootstrap returns a one-time code for the first set-up, or "" when there is an account already.
+func (s *Server) Bootstrap(ctx context.Context) (code string, err error) { return s.auth.Bootstrap(ctx) }
+
+// EnrolmentToken makes a one-time token for a machine that shall be the node called name.
+func (s *Server) EnrolmentToken(ctx context.Context, name string) (secret.String, error) {
+	e, err := s.nodes.CreateEnrolment(ctx, node.EnrolmentSpec{Name: name})
+	return secret.NewString(e.Token), err
+}

@@ -60,7 +60,6 @@ var fields = db.Fields{
 		"seq": "seq", "at": "at", "actor": "actor_name", "actorKind": "actor_kind", "actorUID": "actor_uid", "remoteAddr": "remote_addr",
 		"requestID": "request_id", "action": "action", "kind": "kind", "uid": "uid", "name": "name",
 	},
-	Times:   []string{"at"},
 	Search:  []string{"search"},
 	Default: "-seq",
 	UID:     "seq",

@@ -37,8 +37,6 @@ type Page[T any] struct {
 type Fields struct {
 	// Columns maps API names to SQL columns. Its columns are never NULL.
 	Columns map[string]string
-	// Times names the API fields whose columns hold times: clients write them as RFC 3339.
-	Times []string
 	// Search lists the columns that the full-text search looks at; they hold lower-case text.
 	Search []string
 	// Default is the sort order when none is asked for, such as "name".
@@ -76,15 +74,11 @@ func List[R any](ctx context.Context, sel *bun.SelectQuery, f Fields, q ListQuer
 	}
 	count, err := sel.Clone().Count(ctx)
 	if err != nil {
-		var pg *pgconn.PgError // only PostgreSQL minds; on SQLite nothing is equal to a value of another type
-		if errors.As(err, &pg) && (pg.Code == "42883" || pg.Code == "22P02") {
-			return "", 0, invalid("filter", "A value is of another type than its field.")
-		}
-		return "", 0, err
+		return "", 0, mistyped(err)
 	}
 	total = int(count)
 	if q.Cursor != "" {
-		if sel, err = after(sel, f, q, names, terms); err != nil {
+		if sel, err = after(sel, q, terms); err != nil {
 			return "", 0, err
 		}
 	}
@@ -96,7 +90,7 @@ func List[R any](ctx context.Context, sel *bun.SelectQuery, f Fields, q ListQuer
 		}
 	}
 	if err := sel.Limit(int64(q.Limit)+1).Scan(ctx, rows); err != nil {
-		return "", 0, err
+		return "", 0, mistyped(err)
 	}
 	if len(*rows) > q.Limit {
 		*rows = (*rows)[:q.Limit]
@@ -112,6 +106,15 @@ func List[R any](ctx context.Context, sel *bun.SelectQuery, f Fields, q ListQuer
 		next = base64.RawURLEncoding.EncodeToString(raw)
 	}
 	return next, total, nil
+}
+
+// mistyped turns PostgreSQL's complaint about a value of the wrong type into the client's; SQLite just finds nothing.
+func mistyped(err error) error {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && (pg.Code == "42883" || pg.Code == "22P02") {
+		return invalid("filter", "A value is of another type than its field.")
+	}
+	return err
 }
 
 type cursor struct {
@@ -156,7 +159,7 @@ func order(f Fields, sort string) (names []string, terms []term, err error) {
 
 // after adds the condition that a row stands behind the cursor in the order of terms:
 // a > x OR (a = x AND (b > y OR …)).
-func after(sel *bun.SelectQuery, f Fields, q ListQuery, names []string, terms []term) (*bun.SelectQuery, error) {
+func after(sel *bun.SelectQuery, q ListQuery, terms []term) (*bun.SelectQuery, error) {
 	var c cursor
 	raw, err := base64.RawURLEncoding.DecodeString(q.Cursor)
 	if err == nil {
@@ -164,11 +167,6 @@ func after(sel *bun.SelectQuery, f Fields, q ListQuery, names []string, terms []
 	}
 	if err != nil || c.Sort != q.Sort || len(c.Values) != len(terms) {
 		return nil, invalid("cursor", "This cursor does not belong to this list. Start again without a cursor.")
-	}
-	for i, name := range names {
-		if c.Values[i], err = f.value(name, c.Values[i]); err != nil {
-			return nil, invalid("cursor", "This cursor does not belong to this list. Start again without a cursor.")
-		}
 	}
 	var expr strings.Builder
 	var args []any
@@ -224,16 +222,11 @@ func where(sel *bun.SelectQuery, f Fields, filter string) (*bun.SelectQuery, err
 			value = at.UTC()
 		}
 		if strings.Contains(expr, "LIKE") {
-			if slices.Contains(f.Times, tokens[0]) {
-				return nil, invalid("filter", fmt.Sprintf("%s is a time: compare it with eq, ne, lt, le, gt or ge.", tokens[0]))
-			}
 			text := strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(strings.ToLower(fmt.Sprint(value))) + "%"
 			if tokens[1] == "contains" {
 				text = "%" + text
 			}
 			value = text
-		} else if value, err = f.value(tokens[0], value); err != nil {
-			return nil, err
 		}
 		sel = sel.Where(expr, bun.Ident(col), value)
 		if tokens = tokens[3:]; len(tokens) > 0 {
@@ -272,19 +265,6 @@ func tokenize(s string) ([]string, error) {
 		out, s = append(out, s[:end]), s[end:]
 	}
 	return out, nil
-}
-
-// value turns the text of a time into a time: the engines compare times only when they are written their own way.
-func (f Fields) value(name string, v any) (any, error) {
-	if !slices.Contains(f.Times, name) {
-		return v, nil
-	}
-	text, _ := v.(string)
-	at, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		return nil, invalid("filter", fmt.Sprintf(`%s is a time. Write it as "2006-01-02T15:04:05Z".`, name))
-	}
-	return at, nil
 }
 
 func (f Fields) names() string {

@@ -172,6 +172,13 @@ func (s *Service) Contribute(ctx context.Context, nodeUID string, snap *desired.
 // Report implements [link.Store].
 func (s *Service) Report(ctx context.Context, r *desired.Report) error {
 	return s.db.Tx(ctx, func(ctx context.Context) error {
+		epoch, err := s.store.storeEpoch(ctx)
+		if err != nil {
+			return err
+		}
+		if r.Revision.Epoch != epoch {
+			r.Revision.Number = 0 // numbers of another epoch confirm nothing
+		}
 		for _, o := range append([]desired.Observer{s}, s.n.Observers...) {
 			if err := o.Observe(ctx, r); err != nil {
 				return err

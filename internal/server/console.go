@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"embed"
 	"io/fs"
 	"net/http"
 	"path"
@@ -11,9 +10,6 @@ import (
 	"github.com/pve-smb-gateway/smbgw/internal/httpapi"
 	"github.com/pve-smb-gateway/smbgw/web"
 )
-
-//go:embed migrations/*.sql
-var files embed.FS
 
 // Version is the answer of GET /version.
 type Version struct {

@@ -73,6 +73,9 @@ var migrations = []db.Migrations{
 // keepEvents is how many events a client may miss before it has to read everything anew.
 const keepEvents = 200_000
 
+// keepTasks is how long tasks that have ended can be looked up.
+const keepTasks = 30 * 24 * time.Hour
+
 // New opens the store, brings it up to date, wires the rooms and listens. It serves nothing before [Server.Run].
 func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if cfg.Clock == nil {
@@ -121,14 +124,14 @@ func (s *Server) wire(sealer *secret.Sealer) {
 	rec := recorder{trail, s.events}
 
 	s.auth = auth.New(auth.Deps{DB: s.db, Clock: c, Recorder: rec, Log: s.slog})
-	s.tasks = task.New(task.Deps{DB: s.db, Clock: c, Events: s.events, Recorder: rec, Log: s.slog})
+	s.tasks = task.New(task.Deps{DB: s.db, Clock: c, Events: s.events, Recorder: rec, Sealer: sealer, Log: s.slog})
 	neighbours := &neighbours{}
 	s.nodes = node.New(node.Deps{DB: s.db, Clock: c, Events: s.events, Recorder: rec, Shares: neighbours, Server: s, Log: s.slog})
 	people := identity.New(identity.Deps{DB: s.db, Clock: c, Events: s.events, Recorder: rec, Sealer: sealer,
-		Shares: neighbours, StartTask: s.tasks.Start, Log: s.slog})
+		Shares: neighbours, StartTask: s.startTask, Log: s.slog})
 	shares := share.NewService(s.db, c, s.events, rec, s.nodes, people)
 	neighbours.Service = shares
-	people.RegisterTasks(s.tasks)
+	s.tasks.Register(identity.ImportKind, func(ctx context.Context, run *task.Run) error { return people.Import(ctx, run) })
 
 	s.snapshots = &snapshots{
 		db: s.db, events: s.events, slog: s.slog, mark: filepath.Join(s.cfg.Dir, "highest-revision"),
@@ -147,6 +150,12 @@ func (s *Server) wire(sealer *secret.Sealer) {
 	task.Mount(s.api, s.tasks)
 	live.New(s.events, s.auth.Authorize, s.slog, s.closing).Mount(s.api)
 	s.mountHealth()
+}
+
+// startTask is how rooms start long work.
+func (s *Server) startTask(ctx context.Context, kind, title string, total int, payload any) (string, error) {
+	t, err := s.tasks.Start(ctx, kind, title, total, payload)
+	return t.UID, err
 }
 
 // neighbours lets rooms that are made before the room of shares ask it.
@@ -219,7 +228,8 @@ func (s *Server) close() error {
 // tidy forgets what is no longer needed.
 func (s *Server) tidy(ctx context.Context) {
 	for {
-		if err := errors.Join(s.events.Prune(ctx, keepEvents), s.api.PruneAnswers(ctx), s.auth.Prune(ctx)); err != nil && ctx.Err() == nil {
+		if err := errors.Join(s.events.Prune(ctx, keepEvents), s.api.PruneAnswers(ctx), s.auth.Prune(ctx),
+			s.tasks.Prune(ctx, keepTasks)); err != nil && ctx.Err() == nil {
 			s.slog.WarnContext(ctx, "tidying failed", "error", err)
 		}
 		select {

@@ -74,6 +74,9 @@ var migrations = []db.Migrations{
 // keepEvents is how many events a client may miss before it has to read everything anew.
 const keepEvents = 200_000
 
+// keepTasks is how long tasks that have ended can be looked up.
+const keepTasks = 90 * 24 * time.Hour
+
 // New opens the store, brings it up to date, wires the rooms and listens. It serves nothing before [Server.Run].
 func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if cfg.Clock == nil {
@@ -126,10 +129,10 @@ func (s *Server) wire(sealer *secret.Sealer) {
 	rec := recorder{trail, s.events}
 
 	s.auth = auth.NewService(s.db, c, s.slog, trail, rec)
-	s.tasks = task.NewService(task.Options{DB: s.db, Clock: c, Events: s.events, Recorder: rec, Sealer: sealer, Log: s.slog})
+	s.tasks = task.New(task.Deps{DB: s.db, Clock: c, Events: s.events, Recorder: rec, Sealer: sealer, Log: s.slog})
 	s.nodes = node.NewService(s.db, c, s.events, rec, node.Options{ServerURL: s.URL(), Fingerprint: s.ca.Fingerprint()})
 	sharesLater := &neighbours{}
-	people := identity.NewService(identity.Deps{DB: s.db, Clock: c, Events: s.events, Recorder: rec, Sealer: sealer, Log: s.slog,
+	people := identity.New(identity.Deps{DB: s.db, Clock: c, Events: s.events, Recorder: rec, Sealer: sealer, Log: s.slog,
 		Shares: sharesLater, StartTask: func(ctx context.Context, kind, title string, total int, payload any) (string, error) {
 			t, err := s.tasks.Start(ctx, kind, title, total, payload)
 			return t.UID, err
@@ -190,7 +193,7 @@ func (s *Server) Run(ctx context.Context) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
 	wg.Go(func() { s.nudge(work) })
-	wg.Go(func() { s.tasks.Work(work) })
+	wg.Go(func() { s.tasks.Run(work) })
 	wg.Go(func() { s.tidy(work) })
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(tls.NewListener(s.listener, srv.TLSConfig)) }()
@@ -229,7 +232,8 @@ func (s *Server) close() error {
 // tidy forgets what is no longer needed.
 func (s *Server) tidy(ctx context.Context) {
 	for {
-		if err := errors.Join(s.events.Prune(ctx, keepEvents), s.api.PruneAnswers(ctx), s.auth.Prune(ctx)); err != nil && ctx.Err() == nil {
+		if err := errors.Join(s.events.Prune(ctx, keepEvents), s.api.PruneAnswers(ctx), s.auth.Prune(ctx),
+			s.tasks.Prune(ctx, keepTasks)); err != nil && ctx.Err() == nil {
 			s.slog.WarnContext(ctx, "tidying failed", "error", err)
 		}
 		select {

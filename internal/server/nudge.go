@@ -47,7 +47,7 @@ func (s *Server) nudgeChanged(ctx context.Context, cursor int64) {
 		if err != nil || n <= cursor {
 			continue
 		}
-		if r, err := s.snapshots.Revision(ctx, uid); err == nil {
+		if r, err := s.nodes.Revision(ctx, uid); err == nil {
 			s.link.Nudge(uid, r, requestID)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -53,12 +54,12 @@ type Server struct {
 	ca     *pki.Authority
 	cert   *pki.ServerCertificate
 
-	snapshots *snapshots
-	link      *link.Server
-	api       *httpapi.API
-	auth      *auth.Service
-	nodes     *node.Service
-	tasks     *task.Service
+	store *marked
+	link  *link.Server
+	api   *httpapi.API
+	auth  *auth.Service
+	nodes *node.Service
+	tasks *task.Service
 
 	listener net.Listener
 	closing  chan struct{}
@@ -67,14 +68,14 @@ type Server struct {
 // migrations of all rooms, in no particular order: no table refers to another room's.
 var migrations = []db.Migrations{
 	event.Migrations, httpapi.Migrations, audit.Migrations, auth.Migrations, identity.Migrations, node.Migrations,
-	share.Migrations, task.Migrations, {Room: "server", FS: files},
+	share.Migrations, task.Migrations,
 }
 
 // keepEvents is how many events a client may miss before it has to read everything anew.
 const keepEvents = 200_000
 
 // keepTasks is how long tasks that have ended can be looked up.
-const keepTasks = 30 * 24 * time.Hour
+const keepTasks = 90 * 24 * time.Hour
 
 // New opens the store, brings it up to date, wires the rooms and listens. It serves nothing before [Server.Run].
 func New(ctx context.Context, cfg Config) (_ *Server, err error) {
@@ -106,14 +107,18 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if err := s.db.Migrate(ctx, migrations...); err != nil {
 		return nil, err
 	}
-	s.wire(sealer)
-	if err := s.snapshots.start(ctx); err != nil {
-		return nil, err
-	}
 	if s.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
 		return nil, fmt.Errorf("the console's address %s cannot be used: %w. Choose another with --listen", cfg.Listen, err)
 	}
-	return s, nil
+	s.wire(sealer)
+	if err := s.nodes.Start(ctx); err != nil {
+		return nil, err
+	}
+	head, err := s.events.Head(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s, s.store.check(ctx, head, s.slog)
 }
 
 // wire makes the rooms and passes each the neighbours it asks for.
@@ -123,22 +128,27 @@ func (s *Server) wire(sealer *secret.Sealer) {
 	trail := audit.NewLog(s.db, c)
 	rec := recorder{trail, s.events}
 
-	s.auth = auth.New(auth.Deps{DB: s.db, Clock: c, Recorder: rec, Log: s.slog})
+	s.auth = auth.NewService(s.db, c, s.slog, trail, rec)
 	s.tasks = task.New(task.Deps{DB: s.db, Clock: c, Events: s.events, Recorder: rec, Sealer: sealer, Log: s.slog})
-	neighbours := &neighbours{}
-	s.nodes = node.New(node.Deps{DB: s.db, Clock: c, Events: s.events, Recorder: rec, Shares: neighbours, Server: s, Log: s.slog})
-	people := identity.New(identity.Deps{DB: s.db, Clock: c, Events: s.events, Recorder: rec, Sealer: sealer,
-		Shares: neighbours, StartTask: s.startTask, Log: s.slog})
-	shares := share.NewService(s.db, c, s.events, rec, s.nodes, people)
-	neighbours.Service = shares
+	s.nodes = node.NewService(s.db, c, s.events, rec, node.Options{ServerURL: s.URL(), Fingerprint: s.ca.Fingerprint()})
+	sharesLater := &neighbours{}
+	people := identity.New(identity.Deps{DB: s.db, Clock: c, Events: s.events, Recorder: rec, Sealer: sealer, Log: s.slog,
+		Shares: sharesLater, StartTask: func(ctx context.Context, kind, title string, total int, payload any) (string, error) {
+			t, err := s.tasks.Start(ctx, kind, title, total, payload)
+			return t.UID, err
+		}})
 	s.tasks.Register(identity.ImportKind, func(ctx context.Context, run *task.Run) error { return people.Import(ctx, run) })
+	shares := share.NewService(s.db, c, s.events, rec, s.nodes, people)
+	sharesLater.Service = shares
 
-	s.snapshots = &snapshots{
-		db: s.db, events: s.events, slog: s.slog, mark: filepath.Join(s.cfg.Dir, "highest-revision"),
-		contributors: []desired.Contributor{s.nodes, people, shares},
-		observers:    []desired.Observer{s.nodes, people, shares},
-	}
-	s.link = link.NewServer(s.nodes, s.snapshots, s.ca, link.Options{Log: s.slog, Clock: c})
+	s.store = &marked{Service: s.nodes, file: filepath.Join(s.cfg.Dir, "highest-revision")}
+	s.link = link.NewServer(s.nodes, s.store, s.ca, link.Options{Log: s.slog, Clock: c})
+	s.nodes.Bind(node.Neighbours{
+		Contributors: []desired.Contributor{people, shares},
+		Observers:    []desired.Observer{people, shares},
+		Forget:       []func(context.Context, string) error{shares.ForgetNode},
+		Disconnect:   s.link.Disconnect,
+	})
 
 	s.api = httpapi.New(httpapi.Options{Version: s.cfg.Version, Authorize: s.auth.Authorize, Authenticate: s.auth.Middleware,
 		DB: s.db, Clock: c, Log: s.slog})
@@ -150,12 +160,6 @@ func (s *Server) wire(sealer *secret.Sealer) {
 	task.Mount(s.api, s.tasks)
 	live.New(s.events, s.auth.Authorize, s.slog, s.closing).Mount(s.api)
 	s.mountHealth()
-}
-
-// startTask is how rooms start long work.
-func (s *Server) startTask(ctx context.Context, kind, title string, total int, payload any) (string, error) {
-	t, err := s.tasks.Start(ctx, kind, title, total, payload)
-	return t.UID, err
 }
 
 // neighbours lets rooms that are made before the room of shares ask it.
@@ -243,5 +247,35 @@ func (s *Server) tidy(ctx context.Context) {
 // Addr returns host:port on which the server listens.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
+// URL returns the address at which people and agents reach the server.
+func (s *Server) URL() string {
+	host, port, err := net.SplitHostPort(s.Addr())
+	if err != nil {
+		return "https://" + s.Addr()
+	}
+	if len(s.cfg.Hosts) > 0 {
+		host = s.cfg.Hosts[0]
+	} else if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		if name, err := os.Hostname(); err == nil {
+			host = name
+		}
+	}
+	return "https://" + net.JoinHostPort(host, port)
+}
+
 // Fingerprint returns the fingerprint of the CA, to be pinned by agents and the CLI.
 func (s *Server) Fingerprint() string { return s.ca.Fingerprint() }
+
+// LocalToken keeps, in the file at path, a token for the command line on this machine; see the auth room.
+func (s *Server) LocalToken(ctx context.Context, path string) error {
+	return s.auth.LocalToken(ctx, path)
+}
+
+// Bootstrap returns a one-time code for the first set-up, or "" when there is an account already.
+func (s *Server) Bootstrap(ctx context.Context) (code string, err error) { return s.auth.Bootstrap(ctx) }
+
+// EnrolmentToken makes a one-time token for a machine that shall be the node called name.
+func (s *Server) EnrolmentToken(ctx context.Context, name string) (secret.String, error) {
+	e, err := s.nodes.CreateEnrolment(ctx, node.EnrolmentSpec{Name: name})
+	return secret.NewString(e.Token), err
+}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/pve-smb-gateway/smbgw/internal/problem"
@@ -94,7 +95,7 @@ func List[R any](ctx context.Context, sel *bun.SelectQuery, f Fields, q ListQuer
 		last := &(*rows)[q.Limit-1]
 		c := cursor{Sort: q.Sort}
 		for _, n := range names {
-			c.Values = append(c.Values, key(last, n))
+			c.Values = append(c.Values, toValue(key(last, n)))
 		}
 		raw, err := json.Marshal(c)
 		if err != nil {
@@ -106,8 +107,28 @@ func List[R any](ctx context.Context, sel *bun.SelectQuery, f Fields, q ListQuer
 }
 
 type cursor struct {
-	Sort   string `json:"s"`
-	Values []any  `json:"v"`
+	Sort   string  `json:"s"`
+	Values []value `json:"v"`
+}
+
+// value keeps a time a time: the engines compare it in their own form, not as JSON text.
+type value struct {
+	Any  any        `json:"v,omitempty"`
+	Time *time.Time `json:"t,omitempty"`
+}
+
+func toValue(v any) value {
+	if t, ok := v.(time.Time); ok {
+		return value{Time: &t}
+	}
+	return value{Any: v}
+}
+
+func (v value) arg() any {
+	if v.Time != nil {
+		return *v.Time
+	}
+	return v.Any
 }
 
 func order(f Fields, sort string) (names []string, terms []term, err error) {
@@ -145,10 +166,10 @@ func after(sel *bun.SelectQuery, q ListQuery, terms []term) (*bun.SelectQuery, e
 		}
 		if i > 0 {
 			expr.WriteString(" OR (? = ? AND (")
-			args = append(args, bun.Ident(terms[i-1].column), c.Values[i-1])
+			args = append(args, bun.Ident(terms[i-1].column), c.Values[i-1].arg())
 		}
 		expr.WriteString("? " + op + " ?")
-		args = append(args, bun.Ident(t.column), c.Values[i])
+		args = append(args, bun.Ident(t.column), c.Values[i].arg())
 	}
 	expr.WriteString(strings.Repeat("))", len(terms)-1))
 	return sel.Where(expr.String(), args...), nil
@@ -180,6 +201,14 @@ func where(sel *bun.SelectQuery, f Fields, filter string) (*bun.SelectQuery, err
 		var value any
 		if err := json.Unmarshal([]byte(tokens[2]), &value); err != nil {
 			return nil, invalid("filter", fmt.Sprintf("Put the value %s in double quotes.", tokens[2]))
+		}
+		if strings.HasSuffix(strings.ToLower(tokens[0]), "at") {
+			text, _ := value.(string)
+			at, err := time.Parse(time.RFC3339, text)
+			if err != nil {
+				return nil, invalid("filter", fmt.Sprintf("%s is a time: write it as \"2026-01-31T12:00:00Z\".", tokens[0]))
+			}
+			value = at.UTC()
 		}
 		if strings.Contains(expr, "LIKE") {
 			text := strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(strings.ToLower(fmt.Sprint(value))) + "%"

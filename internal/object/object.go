@@ -22,8 +22,9 @@ type Meta struct {
 	UID string `json:"uid" doc:"Identifies this incarnation of the object"`
 	// Generation counts changes of the spec, from 1.
 	Generation int64 `json:"generation" doc:"Counts changes of the spec"`
-	// Revision counts every change of the stored row, spec or status; it is the ETag.
-	Revision  int64     `json:"revision" doc:"Counts every change, spec or status; the ETag is this number in quotes"`
+	// Revision counts every change that a client made, deletion included; it is the ETag. What nodes report does not
+	// count, so that a probe never makes an edit stale.
+	Revision  int64     `json:"revision" doc:"Counts every change that a client made, not what nodes report; the ETag is this number in quotes"`
 	CreatedAt time.Time `json:"createdAt"`
 	UpdatedAt time.Time `json:"updatedAt"`
 }

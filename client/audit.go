@@ -34,6 +34,8 @@ type AuditCheck struct {
 	OK       bool   `json:"ok"`
 	Entries  int64  `json:"entries"`
 	BrokenAt *int64 `json:"brokenAt,omitempty"`
+	Reason   string `json:"reason,omitempty"` // changed, missing or unexpected
+	Head     string `json:"head,omitempty"`   // the newest hash
 }
 
 // Audit returns the audit trail; only its list verbs exist.

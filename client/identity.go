@@ -58,7 +58,12 @@ func (c *Client) Groups() *Collection[GroupSpec, Group] {
 
 // ImportUsers starts the import of users from CSV and returns the task that does it.
 func (c *Client) ImportUsers(ctx context.Context, csv []byte) (Task, error) {
-	var t Task
-	err := c.do(ctx, call{method: http.MethodPost, path: "/users/import", body: raw{"text/csv", csv}, into: &t})
-	return t, err
+	var started struct {
+		TaskUID string `json:"taskUID"`
+	}
+	err := c.do(ctx, call{method: http.MethodPost, path: "/users/import", body: raw{"text/csv", csv}, into: &started})
+	if err != nil {
+		return Task{}, err
+	}
+	return c.Tasks().Get(ctx, started.TaskUID)
 }

@@ -8,8 +8,8 @@ import (
 // Version tells what the server is.
 type Version struct {
 	Version string `json:"version"`
-	Commit  string `json:"commit,omitempty"`
-	Go      string `json:"go,omitempty"`
+	// Fingerprint is that of the server's CA, as the server says it.
+	Fingerprint string `json:"fingerprint,omitempty"`
 }
 
 // Version returns what the server is.

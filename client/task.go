@@ -14,8 +14,10 @@ type Task struct {
 	Title      string     `json:"title"`
 	State      string     `json:"state"`
 	Done       int        `json:"done"`
+	Failed     int        `json:"failed"`
 	Total      int        `json:"total"`
 	Message    string     `json:"message"`
+	StartedBy  string     `json:"startedBy"`
 	StartedAt  *time.Time `json:"startedAt,omitempty"`
 	FinishedAt *time.Time `json:"finishedAt,omitempty"`
 	Items      []TaskItem `json:"items,omitempty"`

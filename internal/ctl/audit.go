@@ -35,9 +35,9 @@ func (a *app) auditCommand() *cobra.Command {
 				if v.BrokenAt != nil {
 					at = *v.BrokenAt
 				}
-				return fmt.Errorf("the audit trail is broken at entry %d: it was changed outside the server", at)
+				return fmt.Errorf("the audit trail is broken at entry %d (%s): someone has changed it outside the server", at, orDash(v.Reason))
 			}
-			p.notef("The audit trail is whole: %d entries.\n", v.Entries)
+			p.notef("The audit trail is whole: %d entries. Note the newest hash elsewhere: %s\n", v.Entries, clean(v.Head))
 			return nil
 		}),
 	}

@@ -27,13 +27,12 @@ type fieldType int
 const (
 	textField fieldType = iota
 	boolField
-	numberField
 	listField // of strings; their order means nothing
 	mapField  // of strings
 )
 
 func (t fieldType) String() string {
-	return [...]string{"text", "true or false", "a number", "a list of texts", "a map of texts"}[t]
+	return [...]string{"text", "true or false", "a list of texts", "a map of texts"}[t]
 }
 
 // field is one property of a document.
@@ -229,9 +228,6 @@ func (f *field) take(v any) (any, bool) {
 	case boolField:
 		b, ok := v.(bool)
 		return b, ok
-	case numberField:
-		n, ok := v.(float64)
-		return n, ok
 	case listField:
 		list, ok := v.([]any)
 		out := make([]any, 0, len(list))

@@ -61,9 +61,7 @@ var (
 	// nodeKind is for edit only: nodes come by enrolment.
 	nodeKind = bind(kind{name: "Node", noun: "node", fields: []field{
 		{name: "name"},
-		{name: "address", doc: "name or address that SMB clients use"},
-		{name: "smbPort", typ: numberField, doc: "port that SMB clients use"},
-		{name: "shareRoots", typ: listField, doc: "directories below which shares may lie"},
+		{name: "advertisedAddress", doc: "name or address by which SMB clients reach it; empty: where its agent says"},
 	}}, (*client.Client).Nodes, func(n client.Node) (client.Meta, string) { return n.Meta, n.Name })
 )
 

@@ -2,6 +2,8 @@ package ctl
 
 import (
 	"context"
+	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -74,29 +76,30 @@ func (a *app) nodeCommand() *cobra.Command {
 
 func (a *app) nodeEnrol() *cobra.Command {
 	var ttl time.Duration
+	var replace bool
 	cmd := &cobra.Command{
-		Use: "enrol-token NAME", Short: "Let a new node join: prints the command to run there", Args: args("NAME"), ValidArgsFunction: cobra.NoFileCompletions,
+		Use: "enrol-token NAME", Short: "Let a new node join: prints the token and what to run there", Args: args("NAME"), ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	cmd.RunE = a.with(shortTime, func(ctx context.Context, c *client.Client, p *printer, args []string) error {
-		e, err := c.Enrol(ctx, args[0], ttl)
+		e, err := c.Enrol(ctx, client.EnrolmentSpec{Name: args[0], TTLSeconds: int(ttl.Seconds()), Replace: replace})
 		if err != nil {
 			return err
 		}
 		if p.json {
 			return p.object(e)
 		}
-		p.notef("Run this on %s before %s; it works once:\n", clean(args[0]), e.ExpiresAt.Local().Format("2006-01-02 15:04:05"))
-		p.printf("%s\n", clean(e.Command))
+		p.notef("Run this as root on the machine that shall be %s:\n  %s\nand paste this token when it waits (before %s, once):\n", clean(args[0]),
+			clean(e.Command), e.ExpiresAt.Local().Format("2006-01-02 15:04:05"))
+		p.printf("%s\n", clean(e.Token))
 		return nil
 	})
 	cmd.Flags().DurationVar(&ttl, "ttl", 0, "how long the token can be used (default: the server's)")
+	cmd.Flags().BoolVar(&replace, "replace", false, "the node exists: enrol its machine anew; what it was before is shut out")
 	return cmd
 }
 
 func (a *app) nodeEdit(n *noun[client.NodeSpec, client.Node]) *cobra.Command {
 	var name, address string
-	var roots []string
-	var port int
 	cmd := &cobra.Command{Use: "edit NAME", Short: "Change a node: by flags, or in $EDITOR", Args: args("NAME"), ValidArgsFunction: n.complete(1)}
 	cmd.RunE = a.with(waitTime, func(ctx context.Context, c *client.Client, p *printer, args []string) error {
 		o, err := c.Nodes().Find(ctx, args[0])
@@ -104,13 +107,11 @@ func (a *app) nodeEdit(n *noun[client.NodeSpec, client.Node]) *cobra.Command {
 			return err
 		}
 		patch := map[string]any{}
-		for flag, field := range map[string]struct {
-			name  string
-			value any
-		}{"name": {"name", name}, "address": {"address", address}, "smb-port": {"smbPort", port}, "share-roots": {"shareRoots", nonNil(roots)}} {
-			if cmd.Flags().Changed(flag) {
-				patch[field.name] = field.value
-			}
+		if cmd.Flags().Changed("name") {
+			patch["name"] = name
+		}
+		if cmd.Flags().Changed("address") {
+			patch["advertisedAddress"] = address
 		}
 		if o, err = edit(ctx, cmd, p, nodeKind, c.Nodes(), o, n.meta, patch); err != nil {
 			return err
@@ -123,9 +124,7 @@ func (a *app) nodeEdit(n *noun[client.NodeSpec, client.Node]) *cobra.Command {
 	})
 	f := cmd.Flags()
 	f.StringVar(&name, "name", "", "rename it")
-	f.StringVar(&address, "address", "", "name or address that SMB clients use")
-	f.IntVar(&port, "smb-port", 0, "port that SMB clients use")
-	f.StringSliceVar(&roots, "share-roots", nil, "directories below which shares may lie")
+	f.StringVar(&address, "address", "", "name or address by which SMB clients reach it (empty: where its agent says)")
 	return cmd
 }
 
@@ -140,8 +139,24 @@ func (a *app) nodeConfirm(n *noun[client.NodeSpec, client.Node]) *cobra.Command 
 		if err := confirm(cmd, yes, "Stop serving "+orDash(strings.Join(o.Status.Held, ", "))+" on "+o.Name+"? The files stay."); err != nil {
 			return err
 		}
-		if err := c.ConfirmRemovals(ctx, o.UID); err != nil {
-			return err
+		held := o.Status.Held
+		for try := 0; ; try++ {
+			after, err := c.ConfirmRemovals(ctx, o.UID, o.ETag())
+			if err == nil {
+				o = after
+				break
+			}
+			if client.CodeOf(err) != client.CodeStale || try == 5 {
+				return err
+			}
+			// The node's status moves all the time. What was agreed to is the list.
+			if o, err = c.Nodes().Get(ctx, o.UID); err != nil {
+				return err
+			}
+			if !slices.Equal(held, o.Status.Held) {
+				return &client.Problem{Status: http.StatusPreconditionFailed, Code: client.CodeStale, Title: "Precondition Failed",
+					Detail: "The node holds other shares now than those you were shown. Look again with 'smbgw node get " + o.Name + "'."}
+			}
 		}
 		p.notef("Confirmed. The node removes these shares now.\n")
 		if p.json {

@@ -152,8 +152,9 @@ func (a *app) userImport() *cobra.Command {
 	var wait bool
 	cmd := &cobra.Command{
 		Use: "import FILE", Short: "Create or change many users from CSV (- reads standard input)", Args: args("FILE"),
-		Long: "Creates or changes many users from a CSV file whose first line names the columns: name, fullName, password, groups.\n" +
-			"Several groups in one field are separated by spaces. The work runs as a task on the server.",
+		Long: "Creates or changes many users from CSV (UTF-8): lines name;password;fullName;group,group, or with commas. A first line that\n" +
+			"starts with name names the columns. Of users that exist, what is given is changed and groups are added. A line that is\n" +
+			"wrong does not stop the others. The work runs as a task on the server.",
 	}
 	cmd.RunE = func(cmd *cobra.Command, files []string) error {
 		csv, err := readFile(cmd, files[0])

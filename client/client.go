@@ -51,7 +51,7 @@ type Client struct {
 
 // New returns a client. It does not connect yet.
 func New(o Options) (*Client, error) {
-	server := strings.TrimRight(strings.TrimSpace(o.Server), "/")
+	server := strings.TrimSpace(o.Server)
 	if server == "" {
 		return nil, errors.New("the server's address is missing")
 	}
@@ -62,6 +62,7 @@ func New(o Options) (*Client, error) {
 	if err != nil || base.Host == "" || base.Scheme != "https" && base.Scheme != "http" {
 		return nil, fmt.Errorf("%q is not a server's address; write it as https://host:port", o.Server)
 	}
+	base.Path = strings.TrimRight(base.Path, "/")
 	if base.User != nil || base.RawQuery != "" || base.Fragment != "" {
 		return nil, fmt.Errorf("%q is not a server's address: it must not hold a name, a query or a fragment", o.Server)
 	}

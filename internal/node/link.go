@@ -176,11 +176,15 @@ func (s *Service) Report(ctx context.Context, r *desired.Report) error {
 		if err != nil {
 			return err
 		}
-		if r.Revision.Epoch != epoch {
-			r.Revision.Number = 0 // numbers of another epoch confirm nothing
+		if err := s.Observe(ctx, r); err != nil {
+			return err
 		}
-		for _, o := range append([]desired.Observer{s}, s.n.Observers...) {
-			if err := o.Observe(ctx, r); err != nil {
+		rest := *r
+		if r.Revision.Epoch != epoch {
+			rest.Revision.Number = 0 // numbers of another epoch confirm nothing
+		}
+		for _, o := range s.n.Observers {
+			if err := o.Observe(ctx, &rest); err != nil {
 				return err
 			}
 		}

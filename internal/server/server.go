@@ -272,7 +272,9 @@ func (s *Server) LocalToken(ctx context.Context, path string) error {
 }
 
 // Bootstrap returns a one-time code for the first set-up, or "" when there is an account already.
-func (s *Server) Bootstrap(ctx context.Context) (code string, err error) { return s.auth.Bootstrap(ctx) }
+func (s *Server) Bootstrap(ctx context.Context) (code string, err error) {
+	return s.auth.Bootstrap(ctx)
+}
 
 // EnrolmentToken makes a one-time token for a machine that shall be the node called name.
 func (s *Server) EnrolmentToken(ctx context.Context, name string) (secret.String, error) {

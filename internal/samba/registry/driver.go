@@ -1,0 +1,174 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/pve-smb-gateway/smbgw/internal/samba"
+	"github.com/pve-smb-gateway/smbgw/internal/samba/passdb"
+)
+
+// rereadAfter is how long observed sections are believed while registry.tdb looks unchanged. tdb sets the file's mtime at
+// the end of every transaction, so this is only for file systems and clocks that lie.
+const rereadAfter = 10 * time.Minute
+
+// Driver drives one instance. Only one goroutine may use it at a time.
+type Driver struct {
+	inst   *samba.Instance
+	passdb *passdb.Store
+
+	stamp    string // version of registry.tdb that sections were read from
+	readAt   time.Time
+	sections []samba.Section
+
+	moduleDir string                    // where VFS modules are; empty until asked
+	builtin   []string                  // VFS modules that are no files
+	verdicts  map[string]*samba.Problem // testparm's, by a candidate's text
+}
+
+var _ samba.Driver = (*Driver)(nil)
+
+// New returns the driver of inst, whose WriteConfig has run. It does no I/O.
+func New(inst *samba.Instance) *Driver {
+	return &Driver{inst: inst, passdb: passdb.New(inst), verdicts: map[string]*samba.Problem{}}
+}
+
+// Observe implements [samba.Driver]. When nothing has changed it costs a few stat calls.
+func (d *Driver) Observe(ctx context.Context) (samba.State, error) {
+	var state samba.State
+	var err error
+	if state.Sections, err = d.observeSections(ctx); err != nil {
+		return state, err
+	}
+	state.Accounts, state.Taken, err = d.passdb.Observe(ctx)
+	return state, err
+}
+
+func (d *Driver) observeSections(ctx context.Context) ([]samba.Section, error) {
+	// Stamped before reading: a change meanwhile makes the next call read again.
+	stamp := stampFile(d.inst.RegistryFile())
+	if stamp != "" && stamp == d.stamp && time.Since(d.readAt) < rereadAfter {
+		return d.sections, nil
+	}
+	out, err := d.inst.Run(ctx, nil, "net", "conf", "list")
+	if err != nil {
+		return nil, fmt.Errorf("registry: %w", err)
+	}
+	sections, err := parseConfList(out.Stdout)
+	if err != nil {
+		return nil, err
+	}
+	d.stamp, d.readAt, d.sections = stamp, time.Now(), sections
+	return sections, nil
+}
+
+func stampFile(name string) string {
+	st, err := os.Stat(name)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("%d/%d/%d", st.Sys().(*syscall.Stat_t).Ino, st.Size(), st.ModTime().UnixNano())
+}
+
+// SyncAccounts implements [samba.Driver].
+func (d *Driver) SyncAccounts(ctx context.Context, change samba.AccountChange) error {
+	return d.passdb.Apply(ctx, change)
+}
+
+// PutSections implements [samba.Driver]. It refuses to write over a section that is not ours.
+func (d *Driver) PutSections(ctx context.Context, sections []samba.Section) error {
+	return d.change(ctx, sections, nil)
+}
+
+// RemoveSections implements [samba.Driver]. It refuses to remove a section that is not ours.
+func (d *Driver) RemoveSections(ctx context.Context, names []string) error {
+	return d.change(ctx, nil, names)
+}
+
+// change puts and removes sections in one transaction of the registry.
+func (d *Driver) change(ctx context.Context, put []samba.Section, remove []string) error {
+	have, err := d.observeSections(ctx)
+	if err != nil {
+		return err
+	}
+	byName := make(map[string]samba.Section, len(have))
+	for _, s := range have {
+		byName[samba.FoldName(s.Name)] = s
+	}
+	var reg regFile
+	drop := func(name string) error {
+		old, ok := byName[samba.FoldName(name)]
+		if !ok {
+			return nil // deleting a key that is not there would cancel the transaction
+		}
+		if old.ID == "" {
+			return fmt.Errorf("registry: %q: %w", old.Name, samba.ErrForeign)
+		}
+		return reg.deleteSection(old.Name)
+	}
+	for _, name := range remove {
+		if err := drop(name); err != nil {
+			return err
+		}
+	}
+	for _, s := range put {
+		if err := drop(s.Name); err != nil {
+			return err
+		}
+		if err := reg.addSection(s); err != nil {
+			return err
+		}
+	}
+	if reg.empty() {
+		return nil
+	}
+	d.stamp = "" // whatever happens, look again
+	return d.importFile(ctx, reg.bytes())
+}
+
+func (d *Driver) importFile(ctx context.Context, content []byte) error {
+	f, err := os.CreateTemp(d.inst.PrivateDir(), "import.*.reg") // 0600
+	if err != nil {
+		return fmt.Errorf("registry: %w", err)
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(content)
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return fmt.Errorf("registry: %w", err)
+	}
+	if _, err := d.inst.Run(ctx, nil, "net", "registry", "import", f.Name()); err != nil {
+		return fmt.Errorf("registry: %w", err)
+	}
+	return nil
+}
+
+// CloseShares implements [samba.Driver]. Without a running smbd there is nothing to close.
+func (d *Driver) CloseShares(ctx context.Context, names []string) error {
+	control := func(args ...string) error {
+		out, err := d.inst.Run(ctx, nil, "smbcontrol", append([]string{"smbd"}, args...)...)
+		if err != nil && strings.Contains(string(out.Stderr)+string(out.Stdout), "Can't find pid") {
+			return nil
+		}
+		return err
+	}
+	// smbd's children remember the section as they first saw it and would let a client in again by the old one.
+	if err := control("reload-config"); err != nil {
+		return fmt.Errorf("registry: %w", err)
+	}
+	for _, name := range names {
+		if err := samba.ValidateSectionName(name); err != nil {
+			return err
+		}
+		if err := control("close-share", name); err != nil {
+			return fmt.Errorf("registry: %w", err)
+		}
+	}
+	return nil
+}

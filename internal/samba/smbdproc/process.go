@@ -58,7 +58,7 @@ func inspect(inst *samba.Instance, pid int) (process, bool) {
 	}
 	// The arguments name our smb.conf. samba-dcerpcd may be started without them; its environment names our directory.
 	if has(procFile(pid, "cmdline"), inst.ConfigFile(), "--configfile="+inst.ConfigFile(), "-s"+inst.ConfigFile()) ||
-		has(procFile(pid, "environ"), "TMPDIR="+inst.PrivateDir()) {
+		has(procFile(pid, "environ"), "TMPDIR="+inst.CacheDir()) {
 		return p, true
 	}
 	return p, false

@@ -17,8 +17,13 @@ func (p *planner) accounts() {
 		have[u.Name] = u
 	}
 	keep := map[string]bool{}
+	taken := p.in.Observed.Taken
 	for _, u := range p.reserved() {
 		keep[u.Name] = true
+		if taken.Users[u.Name] || taken.UserIDs[u.ID] {
+			p.out.Problems = append(p.out.Problems, *problem("node.account_in_use", "The machine has an account %q or the uid %d of its own, which smbgw needs. Remove or renumber that account.", u.Name, u.ID))
+			continue
+		}
 		if have[u.Name] != u {
 			change.PutUsers = append(change.PutUsers, u)
 		}
@@ -30,8 +35,8 @@ func (p *planner) accounts() {
 	for _, u := range users {
 		o := Outcome{Kind: desired.KindUser, UID: u.UID, Name: u.Name, Generation: u.Generation}
 		o.Problem = checkAccount("user", u.Name, u.FullName, u.ID, desired.FirstUserID, desired.LastUserID,
-			seen, ids, p.in.Observed.Taken.Users, p.in.Observed.Taken.UserIDs)
-		if o.Problem == nil && !validHash(u.NTHash) {
+			seen, ids, taken.Users, taken.UserIDs)
+		if o.Problem == nil && !samba.ValidHash(u.NTHash) {
 			o.Problem = problem("user.password_invalid", "The stored password hash of %q is damaged. Set the password again.", u.Name)
 		}
 		if o.Problem == nil {
@@ -64,7 +69,7 @@ func (p *planner) accounts() {
 func (p *planner) reserved() []samba.User {
 	return []samba.User{
 		{Name: desired.OwnerName, ID: desired.OwnerID, FullName: "smbgw share owner"},
-		{Name: desired.StrangerName, ID: desired.StrangerID, FullName: "smbgw probe: may use no share",
+		{Name: desired.StrangerName, ID: desired.StrangerID, FullName: "smbgw probe (may use no share)",
 			NTHash: p.in.Node.StrangerHash, Enabled: p.in.Node.StrangerHash != ""},
 	}
 }
@@ -75,7 +80,9 @@ func (p *planner) groups(change *samba.AccountChange) {
 		have[g.Name] = g
 	}
 	owner := samba.Group{Name: desired.OwnerName, ID: desired.OwnerID}
-	if g, ok := have[owner.Name]; !ok || !g.Equal(owner) {
+	if taken := p.in.Observed.Taken; taken.Groups[owner.Name] || taken.GroupIDs[owner.ID] {
+		p.out.Problems = append(p.out.Problems, *problem("node.account_in_use", "The machine has a group %q or the gid %d of its own, which smbgw needs. Remove or renumber that group.", owner.Name, owner.ID))
+	} else if g, ok := have[owner.Name]; !ok || !g.Equal(owner) {
 		change.PutGroups = append(change.PutGroups, owner)
 	}
 	keep := map[string]bool{owner.Name: true}
@@ -90,7 +97,7 @@ func (p *planner) groups(change *samba.AccountChange) {
 			seen[samba.FoldName(g.Name)], ids[g.ID] = true, true
 			want := samba.Group{Name: g.Name, ID: g.ID}
 			for _, m := range g.Members {
-				if accountName(m) {
+				if samba.AccountName(m) {
 					want.Members = append(want.Members, m)
 				}
 			}
@@ -117,7 +124,7 @@ func (p *planner) groups(change *samba.AccountChange) {
 
 func checkAccount(noun, name, fullName string, id, first, last int, seen map[string]bool, ids map[int]bool, names map[string]bool, taken map[int]bool) *samba.Problem {
 	switch {
-	case !accountName(name) || !samba.PlainText(fullName) || strings.ContainsAny(fullName, ":,"):
+	case !samba.AccountName(name) || !samba.PlainText(fullName) || strings.ContainsAny(fullName, ":,"):
 		return problem(noun+".name_invalid", "The name of %s %q cannot be written to the node's account files. Rename it.", noun, name)
 	case seen[samba.FoldName(name)]:
 		return problem(noun+".name_taken", "Another %s has the name %q, or smbgw reserves it. Rename one.", noun, name)
@@ -129,15 +136,6 @@ func checkAccount(noun, name, fullName string, id, first, last int, seen map[str
 		return problem(noun+".id_in_use_on_node", "The id %d of %s %q belongs to another account on the node. Remove that account, or recreate the %s.", id, noun, name, noun)
 	}
 	return nil
-}
-
-// accountName accepts what passwd(5), smbpasswd(5) and lists in smb.conf(5) take as one name.
-func accountName(s string) bool {
-	return s != "" && len(s) <= 64 && samba.PlainText(s) && !strings.ContainsAny(s, " \t:,;/\\\"'%@+&#!*?<>[]()|=$`~") && s[0] != '-' && s[0] != '.'
-}
-
-func validHash(h string) bool {
-	return h == "" || len(h) == 32 && strings.Trim(h, "0123456789ABCDEF") == ""
 }
 
 // lostUsers reports whether a name of the list have is missing in want. With emptyIsAll an empty list means everyone.

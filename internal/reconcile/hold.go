@@ -34,8 +34,8 @@ func (p *planner) hold() {
 		}
 	}
 	confirmed := snap.ConfirmedEpoch == snap.Revision.Epoch
-	// A node without anything of ours has nothing to lose: it takes the first epoch that it meets.
-	fresh := p.in.LastEpoch == "" && marked == 0 && len(p.in.Observed.Accounts.Users) == 0
+	// A node that remembers no epoch and would lose nothing takes the first that it meets.
+	fresh := p.in.LastEpoch == "" && doomed == 0
 	p.out.Epoch = p.in.LastEpoch
 	policy := p.in.Policy.orDefaults()
 	switch {

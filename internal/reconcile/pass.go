@@ -16,18 +16,27 @@ type Result struct {
 	Done int
 }
 
+// Options are what a pass needs besides the snapshot.
+type Options struct {
+	Node   Node
+	Policy Policy
+	// LastEpoch is what Remember was last called with, also before a restart; empty at first.
+	LastEpoch string
+	// Remember stores the store epoch that the node has accepted, before anything is done by it. It may be nil.
+	Remember func(epoch string) error
+}
+
 // Pass observes, plans and walks the steps. It returns a result even with an error, which tells of steps that failed
-// for reasons that no share is to blame for; the next pass tries them again. lastEpoch is what the result of an earlier
-// pass without an error had as Epoch. Only one pass at a time may use d.
-func Pass(ctx context.Context, d samba.Driver, snap *desired.Snapshot, n Node, lastEpoch string, policy Policy) (Result, error) {
-	in := Input{Snapshot: snap, Node: n, LastEpoch: lastEpoch, Policy: policy}
+// for reasons that no share is to blame for; the next pass tries them again. Only one pass at a time may use d.
+func Pass(ctx context.Context, d samba.Driver, snap *desired.Snapshot, o Options) (Result, error) {
+	in := Input{Snapshot: snap, Node: o.Node, LastEpoch: o.LastEpoch, Policy: o.Policy}
 	var err error
 	if in.Observed, err = d.Observe(ctx); err != nil {
 		return Result{}, fmt.Errorf("reconcile: observe: %w", err)
 	}
 	var candidates []samba.Candidate
 	for _, s := range snap.Shares {
-		if section, p := Render(s, n); p == nil {
+		if section, p := Render(s, o.Node); p == nil {
 			candidates = append(candidates, samba.Candidate{Section: section, CreatePath: s.CreatePath})
 		}
 	}
@@ -35,11 +44,16 @@ func Pass(ctx context.Context, d samba.Driver, snap *desired.Snapshot, n Node, l
 		return Result{}, fmt.Errorf("reconcile: check: %w", err)
 	}
 	r := Result{Plan: Make(in)}
-	return r, r.apply(ctx, d, lastEpoch)
+	if r.Epoch != o.LastEpoch && o.Remember != nil {
+		if err := o.Remember(r.Epoch); err != nil {
+			return r, fmt.Errorf("reconcile: remember the store epoch: %w", err)
+		}
+	}
+	return r, r.apply(ctx, d)
 }
 
 // apply walks the steps. A share whose path or section fails is left out of what follows; everything else goes on.
-func (r *Result) apply(ctx context.Context, d samba.Driver, lastEpoch string) error {
+func (r *Result) apply(ctx context.Context, d samba.Driver) error {
 	var errs []error
 	failed := map[string]bool{} // UIDs
 	fail := func(uid string, p *samba.Problem) {
@@ -70,7 +84,6 @@ func (r *Result) apply(ctx context.Context, d samba.Driver, lastEpoch string) er
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("reconcile: %s: %w", s.Kind, err))
-			r.Epoch = lastEpoch
 			if s.Kind == CloseShares || ctx.Err() != nil {
 				break // what comes after would make us forget whom to disconnect
 			}

@@ -18,7 +18,7 @@ type Input struct {
 	// a fact counts as servable.
 	Facts map[string]samba.Fact
 	Node  Node
-	// LastEpoch is the store epoch whose removals were last carried out, as [Plan] returned it; empty at first.
+	// LastEpoch is the store epoch that this node last accepted, the Epoch of an earlier plan; empty at first.
 	LastEpoch string
 	Policy    Policy
 }
@@ -68,9 +68,11 @@ type Plan struct {
 	Held       []string `json:"held,omitempty"`
 	HeldUsers  []string `json:"heldUsers,omitempty"`
 	HeldGroups []string `json:"heldGroups,omitempty"`
-	// Hold is why; nil when nothing is held.
+	// Hold is why; nil when removals may go on. It may be set without anything being held yet.
 	Hold *samba.Problem `json:"hold,omitempty"`
-	// Epoch is the next LastEpoch, to be stored once the steps are done.
+	// Problems concern the node as a whole.
+	Problems []samba.Problem `json:"problems,omitempty"`
+	// Epoch is the next LastEpoch, to be stored before the steps are walked.
 	Epoch string `json:"epoch,omitempty"`
 }
 
@@ -78,7 +80,10 @@ type Plan struct {
 func Make(in Input) Plan {
 	p := &planner{in: in, sections: map[string]samba.Section{}, uids: map[string]string{}}
 	for _, s := range in.Snapshot.Shares {
-		p.uids[samba.FoldName(s.Name)] = s.UID
+		// The server keeps names unique; should it fail, every pass has to choose the same one.
+		if uid, taken := p.uids[samba.FoldName(s.Name)]; !taken || s.UID < uid {
+			p.uids[samba.FoldName(s.Name)] = s.UID
+		}
 	}
 	for _, s := range in.Observed.Sections {
 		p.sections[samba.FoldName(s.Name)] = s
@@ -87,6 +92,7 @@ func Make(in Input) Plan {
 	p.accounts()
 	p.shares()
 	p.removals()
+	p.interrupted()
 	return p.finish()
 }
 
@@ -127,8 +133,8 @@ func (p *planner) shares() {
 		o.Path = rendered[n].Params["path"]
 		have, exists := p.sections[samba.FoldName(s.Name)]
 		switch {
-		case n > 0 && samba.FoldName(shares[n-1].Name) == samba.FoldName(s.Name):
-			o.Problem = problem("share.name_taken", "Another share of this node has the name %q; Samba ignores case. Rename one.", shares[n-1].Name)
+		case p.uids[samba.FoldName(s.Name)] != s.UID:
+			o.Problem = problem("share.name_taken", "Another share of this node has the name %q; Samba ignores case. Rename one.", s.Name)
 		case exists && have.ID == "":
 			o.Problem = problem("share.name_in_use_on_node", "Samba on this node has a section %q that smbgw did not write, and will not touch. Rename the share, or remove that section by `net conf delshare`.", have.Name)
 		case exists && have.ID != s.UID && p.out.Hold != nil:
@@ -242,6 +248,19 @@ func (p *planner) removals() {
 		p.remove = append(p.remove, s.Name)
 	}
 	slices.Sort(p.out.Held)
+}
+
+// interrupted finds marked sections that a crash left between two steps and that no other part of this plan takes up,
+// because they are held or their share has a problem now. Their clients still have to go.
+func (p *planner) interrupted() {
+	for _, s := range p.in.Observed.Sections {
+		if s.ID == "" || !s.Closing || slices.Contains(p.close, s.Name) || p.replaced(s) {
+			continue
+		}
+		p.close = append(p.close, s.Name)
+		s.Closing = false
+		p.settle = append(p.settle, s)
+	}
 }
 
 // replaced reports whether another incarnation takes the section's place in this plan.

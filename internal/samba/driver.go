@@ -1,9 +1,6 @@
 package samba
 
-import (
-	"context"
-	"slices"
-)
+import "context"
 
 // Driver is what reconciling asks of a Samba. Every method may be called again after it failed or was cut off half
 // way: doing a thing twice equals doing it once. Implementations are used by one goroutine at a time.
@@ -33,55 +30,6 @@ type State struct {
 	Accounts Accounts
 	// Taken holds accounts of the machine that are not ours.
 	Taken Taken
-}
-
-// Taken tells which names and ids are in use by accounts outside our care. Names are folded.
-type Taken struct {
-	Users, Groups     map[string]bool
-	UserIDs, GroupIDs map[int]bool
-}
-
-// Accounts are Unix accounts that Samba knows. Users are sorted by name, and so are groups.
-type Accounts struct {
-	Users  []User
-	Groups []Group
-}
-
-// User is a Unix account and its entry in passdb.
-type User struct {
-	Name string
-	// ID is the Unix uid; 0 when only passdb knows the user.
-	ID       int
-	FullName string
-	// NTHash is the password's, upper-case hex; empty when passdb does not know the user.
-	NTHash string
-	// Enabled is false without an entry in passdb.
-	Enabled bool
-}
-
-// Group is a Unix group. Members are sorted.
-type Group struct {
-	Name    string
-	ID      int
-	Members []string
-}
-
-// Equal reports whether two groups say the same.
-func (g Group) Equal(o Group) bool {
-	return g.Name == o.Name && g.ID == o.ID && slices.Equal(g.Members, o.Members)
-}
-
-// AccountChange is one batch. Puts replace the account of that name.
-type AccountChange struct {
-	PutUsers     []User
-	PutGroups    []Group
-	RemoveUsers  []string
-	RemoveGroups []string
-}
-
-// Empty reports whether there is nothing to do.
-func (c AccountChange) Empty() bool {
-	return len(c.PutUsers)+len(c.PutGroups)+len(c.RemoveUsers)+len(c.RemoveGroups) == 0
 }
 
 // Candidate is a section that shall be served.

@@ -65,19 +65,8 @@ func (s *Store) read(ctx context.Context) (samba.Accounts, samba.Taken, error) {
 	if err != nil {
 		return acc, taken, err
 	}
-	sysUsers, err := readFile(s.system("passwd"))
-	if err != nil {
+	if err := s.readSystem(&taken); err != nil {
 		return acc, taken, err
-	}
-	sysGroups, err := readFile(s.system("group"))
-	if err != nil {
-		return acc, taken, err
-	}
-	for _, e := range parseNSS(sysUsers, false) {
-		taken.Users[samba.FoldName(e.name)], taken.UserIDs[e.id] = true, true
-	}
-	for _, e := range parseNSS(sysGroups, true) {
-		taken.Groups[samba.FoldName(e.name)], taken.GroupIDs[e.id] = true, true
 	}
 	byName := map[string]*samba.User{}
 	foreign := map[string]bool{}
@@ -125,6 +114,28 @@ func (s *Store) read(ctx context.Context) (samba.Accounts, samba.Taken, error) {
 	return acc, taken, nil
 }
 
+// readSystem adds the accounts of /etc to taken, unless libnss_wrapper hides them from the instance.
+func (s *Store) readSystem(taken *samba.Taken) error {
+	if s.inst.NSS == samba.NSSWrapper {
+		return nil
+	}
+	users, err := readFile(s.system("passwd"))
+	if err != nil {
+		return err
+	}
+	groups, err := readFile(s.system("group"))
+	if err != nil {
+		return err
+	}
+	for _, e := range parseNSS(users, false) {
+		taken.Users[samba.FoldName(e.name)], taken.UserIDs[e.id] = true, true
+	}
+	for _, e := range parseNSS(groups, true) {
+		taken.Groups[samba.FoldName(e.name)], taken.GroupIDs[e.id] = true, true
+	}
+	return nil
+}
+
 func (s *Store) readNSS() (users, groups []entry, err error) {
 	p, err := readFile(s.inst.NSSFile("passwd"))
 	if err != nil {
@@ -163,6 +174,9 @@ func (s *Store) list(ctx context.Context) ([]record, error) {
 func (s *Store) Apply(ctx context.Context, c samba.AccountChange) error {
 	if c.Empty() {
 		return nil
+	}
+	if err := c.Validate(); err != nil {
+		return err
 	}
 	have, _, err := s.Observe(ctx)
 	if err != nil {

@@ -28,7 +28,7 @@ type Fixture struct {
 func Conformance(t *testing.T, fresh func(t *testing.T) Fixture) {
 	for name, test := range map[string]func(*testing.T, Fixture){
 		"sections round trip": roundTrip, "put replaces": putReplaces, "foreign sections": foreignSections,
-		"outside change": outsideChange, "injection": injection, "accounts": accounts, "paths": paths,
+		"outside change": outsideChange, "injection": injection, "accounts": accounts, "account injection": accountInjection, "paths": paths,
 		"checks": checks, "cut off": cutOff, "close": closeShares,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, fresh(t)) })
@@ -220,6 +220,29 @@ func accounts(t *testing.T, f Fixture) {
 	sees([]samba.User{carol, owner}, nil)
 	apply(samba.AccountChange{PutUsers: []samba.User{alice}})
 	sees([]samba.User{alice, carol, owner}, nil)
+}
+
+func accountInjection(t *testing.T, f Fixture) {
+	for what, c := range map[string]samba.AccountChange{
+		"colon in name":       {PutUsers: []samba.User{{Name: "x:0:0", ID: 20000}}},
+		"newline in name":     {PutUsers: []samba.User{{Name: "x\ny", ID: 20000}}},
+		"empty name":          {PutUsers: []samba.User{{Name: "", ID: 20000}}},
+		"root's id":           {PutUsers: []samba.User{{Name: "x", ID: 0}}},
+		"colon in full name":  {PutUsers: []samba.User{{Name: "x", ID: 20000, FullName: "a:b"}}},
+		"line in full name":   {PutUsers: []samba.User{{Name: "x", ID: 20000, FullName: "a\nroot2:x:0:0::/:/bin/sh"}}},
+		"hash that is none":   {PutUsers: []samba.User{{Name: "x", ID: 20000, NTHash: "A:[N]"}}},
+		"line in group":       {PutGroups: []samba.Group{{Name: "x\ny", ID: 50000}}},
+		"newline in a member": {PutGroups: []samba.Group{{Name: "x", ID: 50000, Members: []string{"a\nb"}}}},
+		"comma in a member":   {PutGroups: []samba.Group{{Name: "x", ID: 50000, Members: []string{"a,b"}}}},
+	} {
+		c.PutUsers = append(c.PutUsers, samba.User{Name: "innocent", ID: 20001, NTHash: hashA, Enabled: true})
+		if err := f.Driver.SyncAccounts(t.Context(), c); err == nil {
+			t.Errorf("%s: accepted", what)
+		}
+	}
+	if got := f.observe(t).Accounts; len(got.Users)+len(got.Groups) > 0 {
+		t.Errorf("something was written: %+v", got)
+	}
 }
 
 func paths(t *testing.T, f Fixture) {

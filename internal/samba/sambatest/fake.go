@@ -154,6 +154,9 @@ func (f *Fake) SyncAccounts(ctx context.Context, c samba.AccountChange) error {
 	if c.Empty() {
 		return nil
 	}
+	if err := c.Validate(); err != nil {
+		return err
+	}
 	return f.write(ctx, "accounts", func() {
 		for _, n := range c.RemoveUsers {
 			delete(f.users, n)

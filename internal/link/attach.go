@@ -112,10 +112,11 @@ func (s *Server) Attached() []string {
 	return out
 }
 
-// Disconnect ends a node's link, if any: it was deleted or enrolled anew. The agent hears why when it comes back.
+// Disconnect ends a node's link, if any: the node was deleted or enrolled anew, or the server stops. The agent comes back
+// at once, and hears then whether it is still welcome.
 func (s *Server) Disconnect(nodeUID string) {
 	if ss := s.link(nodeUID).get(); ss != nil {
-		ss.end(problem.New(http.StatusForbidden, CodeUnknownNode, "The node was deleted or enrolled anew."))
+		ss.end(errDisconnected)
 	}
 }
 
@@ -129,7 +130,10 @@ func (s *Server) checkLease(ctx context.Context, p Peer, l *agentv1.Lease) error
 	return nil
 }
 
-var errSilent = errors.New("no message for too long")
+var (
+	errSilent       = errors.New("no message for too long")
+	errDisconnected = errors.New("ended by the server")
+)
 
 // Attach implements the link service: it decides who holds the node's link and then serves the holder.
 func (s *Server) Attach(ctx context.Context, stream *attachStream) error {

@@ -606,6 +606,7 @@ func TestFiftyAgents(t *testing.T) {
 		})
 	}
 }
+
 // An idle agent stops at once, not at the next ping.
 func TestStopIsPrompt(t *testing.T) {
 	t.Parallel()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/pve-smb-gateway/smbgw/internal/problem"
 	"github.com/uptrace/bun"
 )
@@ -72,7 +74,7 @@ func List[R any](ctx context.Context, sel *bun.SelectQuery, f Fields, q ListQuer
 	}
 	count, err := sel.Clone().Count(ctx)
 	if err != nil {
-		return "", 0, err
+		return "", 0, mistyped(err)
 	}
 	total = int(count)
 	if q.Cursor != "" {
@@ -88,7 +90,7 @@ func List[R any](ctx context.Context, sel *bun.SelectQuery, f Fields, q ListQuer
 		}
 	}
 	if err := sel.Limit(int64(q.Limit)+1).Scan(ctx, rows); err != nil {
-		return "", 0, err
+		return "", 0, mistyped(err)
 	}
 	if len(*rows) > q.Limit {
 		*rows = (*rows)[:q.Limit]
@@ -104,6 +106,15 @@ func List[R any](ctx context.Context, sel *bun.SelectQuery, f Fields, q ListQuer
 		next = base64.RawURLEncoding.EncodeToString(raw)
 	}
 	return next, total, nil
+}
+
+// mistyped turns PostgreSQL's complaint about a value of the wrong type into the client's; SQLite just finds nothing.
+func mistyped(err error) error {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && (pg.Code == "42883" || pg.Code == "22P02") {
+		return invalid("filter", "A value is of another type than its field.")
+	}
+	return err
 }
 
 type cursor struct {
@@ -177,7 +188,7 @@ func after(sel *bun.SelectQuery, q ListQuery, terms []term) (*bun.SelectQuery, e
 
 var operators = map[string]string{
 	"eq": "? = ?", "ne": "? <> ?", "lt": "? < ?", "le": "? <= ?", "gt": "? > ?", "ge": "? >= ?",
-	"contains": `LOWER(?) LIKE ? ESCAPE '\'`, "startswith": `LOWER(?) LIKE ? ESCAPE '\'`,
+	"contains": `LOWER(CAST(? AS TEXT)) LIKE ? ESCAPE '\'`, "startswith": `LOWER(CAST(? AS TEXT)) LIKE ? ESCAPE '\'`,
 }
 
 // where reads FIELD OP VALUE [and FIELD OP VALUE …]; values are JSON strings, numbers, true or false.

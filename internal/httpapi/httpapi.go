@@ -12,6 +12,8 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"reflect"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -57,6 +59,7 @@ func New(o Options) *API {
 	config.Info.License = &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"}
 	config.DocsPath, config.SchemasPath, config.OpenAPIPath = "", "", "/api/openapi"
 	config.CreateHooks = nil // no $schema in bodies
+	config.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	config.RejectUnknownQueryParameters = true
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"token":  {Type: "http", Scheme: "bearer", Description: "An API token"},
@@ -160,4 +163,25 @@ type IfMatch struct {
 // UID is embedded in the input of operations on one object.
 type UID struct {
 	UID string `path:"uid" maxLength:"64"`
+}
+
+// schemaName puts the room before names that several rooms use: share.Spec is ShareSpec, but share.Share is Share.
+func schemaName(t reflect.Type, hint string) string {
+	name := huma.DefaultSchemaNamer(t, hint)
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	_, pkg, ok := strings.Cut(t.PkgPath(), "/internal/")
+	if !ok || t.Name() == "" || strings.Contains(t.Name(), "[") {
+		return name
+	}
+	switch pkg { // shared by all rooms
+	case "object", "desired", "event", "problem", "httpapi", "db":
+		return name
+	}
+	room := strings.ToUpper(pkg[:1]) + pkg[1:]
+	if strings.HasPrefix(name, room) {
+		return name
+	}
+	return room + name
 }

@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"maps"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/pve-smb-gateway/smbgw/internal/db"
@@ -23,6 +26,17 @@ type Problem struct {
 	Errors    []problem.Field `json:"errors,omitempty"`
 	Retryable bool            `json:"retryable" doc:"The same request may succeed later"`
 	RequestID string          `json:"requestID,omitempty"`
+
+	retryAfter time.Duration
+}
+
+// GetHeaders implements huma.HeadersError.
+func (p *Problem) GetHeaders() http.Header {
+	h := http.Header{}
+	if p.retryAfter > 0 {
+		h.Set("Retry-After", strconv.FormatInt(int64((p.retryAfter+time.Second-1)/time.Second), 10))
+	}
+	return h
 }
 
 func (p *Problem) Error() string { return p.Code + ": " + p.Detail }
@@ -36,7 +50,7 @@ func (p *Problem) ContentType(string) string { return "application/problem+json"
 func toWire(ctx context.Context, e *problem.Error) *Problem {
 	return &Problem{
 		Type: "urn:smbgw:problem:" + e.Code, Title: e.Title, Status: e.Status, Code: e.Code, Detail: e.Detail,
-		Errors: e.Fields, Retryable: e.Retryable, RequestID: logx.RequestID(ctx),
+		Errors: e.Fields, Retryable: e.Retryable, RequestID: logx.RequestID(ctx), retryAfter: e.RetryAfter,
 	}
 }
 
@@ -58,6 +72,7 @@ func (a *API) wire(ctx context.Context, err error) *Problem {
 // WriteProblem answers r with err as a problem.
 func WriteProblem(w http.ResponseWriter, r *http.Request, err error) {
 	p := toWire(r.Context(), problem.From(err))
+	maps.Copy(w.Header(), p.GetHeaders())
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(p.Status)
 	_ = json.NewEncoder(w).Encode(p) // the client may be gone

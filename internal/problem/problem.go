@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 )
 
 // Error is a problem. Detail is public; the cause is for logs only and is never sent.
@@ -24,7 +25,9 @@ type Error struct {
 	Fields []Field
 	// Retryable tells that the same request may succeed later.
 	Retryable bool
-	cause     error
+	// RetryAfter is how long to wait before trying again; 0 if that is not known. It is sent in whole seconds, rounded up.
+	RetryAfter time.Duration
+	cause      error
 }
 
 // Field is one wrong part of a request.

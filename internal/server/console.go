@@ -60,15 +60,15 @@ const (
 func (s *Server) mountConsole(mux *http.ServeMux) {
 	dist := web.Dist()
 	serve := http.FileServerFS(dist)
-	mux.HandleFunc("GET /api/docs", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("/api/docs", func(w http.ResponseWriter, r *http.Request) {
 		secureHeaders(w.Header(), docsCSP)
 		http.ServeFileFS(w, r, dist, "docs/index.html")
 	})
-	mux.HandleFunc("GET /ca.crt", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("/ca.crt", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/x-x509-ca-cert")
 		_, _ = w.Write(s.ca.PEM())
 	})
-	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		secureHeaders(h, csp)
 		name := strings.TrimPrefix(path.Clean(r.URL.Path), "/")

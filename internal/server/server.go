@@ -74,6 +74,9 @@ var migrations = []db.Migrations{
 // keepEvents is how many events a client may miss before it has to read everything anew.
 const keepEvents = 200_000
 
+// keepTasks is how long tasks that have ended can be looked up.
+const keepTasks = 90 * 24 * time.Hour
+
 // New opens the store, brings it up to date, wires the rooms and listens. It serves nothing before [Server.Run].
 func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if cfg.Clock == nil {
@@ -126,7 +129,7 @@ func (s *Server) wire(sealer *secret.Sealer) {
 	rec := recorder{trail, s.events}
 
 	s.auth = auth.NewService(s.db, c, s.slog, trail, rec)
-	s.tasks = task.NewService(task.Options{DB: s.db, Clock: c, Events: s.events, Recorder: rec, Sealer: sealer, Log: s.slog})
+	s.tasks = task.New(task.Deps{DB: s.db, Clock: c, Events: s.events, Recorder: rec, Sealer: sealer, Log: s.slog})
 	s.nodes = node.NewService(s.db, c, s.events, rec, node.Options{ServerURL: s.URL(), Fingerprint: s.ca.Fingerprint()})
 	sharesLater := &neighbours{}
 	people := identity.New(identity.Deps{DB: s.db, Clock: c, Events: s.events, Recorder: rec, Sealer: sealer, Log: s.slog,
@@ -190,7 +193,7 @@ func (s *Server) Run(ctx context.Context) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
 	wg.Go(func() { s.nudge(work) })
-	wg.Go(func() { s.tasks.Work(work) })
+	wg.Go(func() { s.tasks.Run(work) })
 	wg.Go(func() { s.tidy(work) })
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(tls.NewListener(s.listener, srv.TLSConfig)) }()
@@ -229,7 +232,8 @@ func (s *Server) close() error {
 // tidy forgets what is no longer needed.
 func (s *Server) tidy(ctx context.Context) {
 	for {
-		if err := errors.Join(s.events.Prune(ctx, keepEvents), s.api.PruneAnswers(ctx), s.auth.Prune(ctx)); err != nil && ctx.Err() == nil {
+		if err := errors.Join(s.events.Prune(ctx, keepEvents), s.api.PruneAnswers(ctx), s.auth.Prune(ctx),
+			s.tasks.Prune(ctx, keepTasks)); err != nil && ctx.Err() == nil {
 			s.slog.WarnContext(ctx, "tidying failed", "error", err)
 		}
 		select {
@@ -261,3 +265,19 @@ func (s *Server) URL() string {
 
 // Fingerprint returns the fingerprint of the CA, to be pinned by agents and the CLI.
 func (s *Server) Fingerprint() string { return s.ca.Fingerprint() }
+
+// LocalToken keeps, in the file at path, a token for the command line on this machine; see the auth room.
+func (s *Server) LocalToken(ctx context.Context, path string) error {
+	return s.auth.LocalToken(ctx, path)
+}
+
+// Bootstrap returns a one-time code for the first set-up, or "" when there is an account already.
+func (s *Server) Bootstrap(ctx context.Context) (code string, err error) {
+	return s.auth.Bootstrap(ctx)
+}
+
+// EnrolmentToken makes a one-time token for a machine that shall be the node called name.
+func (s *Server) EnrolmentToken(ctx context.Context, name string) (secret.String, error) {
+	e, err := s.nodes.CreateEnrolment(ctx, node.EnrolmentSpec{Name: name})
+	return secret.NewString(e.Token), err
+}

@@ -62,7 +62,7 @@ func server(t testing.TB, d *db.DB, key string) (*task.Service, *recorder) {
 	}
 	log := event.NewLog(d, clock.System)
 	rec := &recorder{log: log}
-	return task.NewService(task.Options{
+	return task.New(task.Deps{
 		DB: d, Clock: clock.System, Events: log, Recorder: rec, Sealer: sealer, Log: logx.New(io.Discard, slog.LevelError),
 		Lease: 600 * time.Millisecond, Poll: 20 * time.Millisecond,
 	}), rec
@@ -72,7 +72,7 @@ func server(t testing.TB, d *db.DB, key string) (*task.Service, *recorder) {
 func work(t testing.TB, s *task.Service) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	go func() { defer close(done); s.Work(ctx) }()
+	go func() { defer close(done); s.Run(ctx) }()
 	stop = func() { cancel(); <-done }
 	t.Cleanup(stop)
 	return stop
@@ -492,7 +492,7 @@ func victim() {
 		panic(err)
 	}
 	log := event.NewLog(d, clock.System)
-	s := task.NewService(task.Options{
+	s := task.New(task.Deps{
 		DB: d, Clock: clock.System, Events: log, Recorder: &recorder{log: log}, Sealer: sealer, Log: logx.New(os.Stderr, slog.LevelError),
 		Lease: 600 * time.Millisecond, Poll: 20 * time.Millisecond,
 	})
@@ -500,7 +500,7 @@ func victim() {
 		fmt.Println(n)
 		return nil
 	}))
-	s.Work(context.Background())
+	s.Run(context.Background())
 }
 
 // TestKill kills a real server process (SIGKILL) at whatever it is doing, again and again: in the end every step is done

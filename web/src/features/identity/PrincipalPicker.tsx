@@ -80,7 +80,8 @@ export function PrincipalPicker(p: PrincipalPickerProps) {
           } else add(String(key))
         }}
         allowsEmptyCollection
-        menuTrigger="focus"
+        // Emptying the field after a choice is no reason to open the list again, over what was just chosen.
+        menuTrigger={text ? 'input' : 'manual'}
         isInvalid={p.errors?.length ? true : undefined}
       >
         <Label>{p.label}</Label>

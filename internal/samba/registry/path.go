@@ -200,11 +200,11 @@ func renameNew(dir *os.Root, from, to string) error {
 
 // owner returns the ids that own new directories.
 func (d *Driver) owner() (uid, gid int, err error) {
-	if d.inst.ForceUser == "" {
+	switch {
+	case os.Geteuid() != 0:
+		return os.Geteuid(), os.Getegid(), nil // nobody else's would be possible
+	case d.inst.ForceUser == "":
 		return desired.OwnerID, desired.OwnerID, nil
-	}
-	if os.Geteuid() != 0 {
-		return os.Geteuid(), os.Getegid(), nil
 	}
 	u, err := user.Lookup(d.inst.ForceUser)
 	if err != nil {

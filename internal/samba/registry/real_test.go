@@ -211,7 +211,7 @@ func TestCutOffAnywhere(t *testing.T) {
 	o := reconcile.Options{LastEpoch: "e", Node: reconcile.Node{ShareRoots: g.inst.ShareRoots, StrangerHash: nthash.Sum("s")}}
 	random := rand.New(rand.NewPCG(1, 2))
 	cut := 0
-	for round := range 12 {
+	for round := range 6 {
 		g.snap.Shares = nil
 		for n := range 30 {
 			if random.IntN(3) > 0 {

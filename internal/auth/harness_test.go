@@ -233,7 +233,7 @@ func (c *client) login(t testing.TB, name, password string) *client {
 func (c *client) newToken(t testing.TB, name string, privileges ...string) (secret, uid string) {
 	t.Helper()
 	out := c.do(t, 201, "POST", "/tokens", map[string]any{"name": name, "privileges": privileges})
-	return out["token"].(string), out["uid"].(string)
+	return out["secret"].(string), out["uid"].(string)
 }
 
 func code(t testing.TB, out map[string]any, want string) {

@@ -214,7 +214,7 @@ func TestNoSecretLeaks(t *testing.T) {
 		send(c, "PATCH", "/accounts/"+bob["uid"].(string), creds{"password": bobs + "!"})
 		send(c, "GET", "/accounts", nil)
 		made := send(c, "POST", "/tokens", map[string]any{"name": "t", "privileges": []string{"Share.Audit"}}, "Idempotency-Key", "key-4")
-		token := made["token"].(string)
+		token := made["secret"].(string)
 		hidden := strings.ReplaceAll(answers.String(), token, "")
 		answers.Reset()
 		answers.WriteString(hidden)

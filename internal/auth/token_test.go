@@ -29,7 +29,7 @@ func TestTokenLife(t *testing.T) {
 		code(t, p.do(t, 403, "POST", "/shares", nil), "auth.forbidden")
 		code(t, p.do(t, 403, "GET", "/accounts", nil), "auth.forbidden")
 		got := c.do(t, 200, "GET", "/tokens/"+uid, nil)
-		if _, ok := got["token"]; ok {
+		if _, ok := got["secret"]; ok {
 			t.Error("the secret is shown again")
 		}
 		if got["lastUsedAt"] != "2026-01-02T03:04:05Z" || got["lastUsedAddr"] != "192.0.2.1" || got["owner"] != "Alice" {
@@ -71,7 +71,7 @@ func TestTokenExpires(t *testing.T) {
 		c := w.admin(t)
 		code(t, c.do(t, 422, "POST", "/tokens", map[string]any{"name": "t", "privileges": []string{"Share.Audit"}, "expiresAt": w.clock.Now()}), CodeTokenExpiry)
 		out := c.do(t, 201, "POST", "/tokens", map[string]any{"name": "t", "privileges": []string{"Share.Audit"}, "expiresAt": w.clock.Now().Add(time.Hour)})
-		p := w.program(out["token"].(string))
+		p := w.program(out["secret"].(string))
 		w.clock.Advance(time.Hour - time.Second)
 		p.do(t, 200, "GET", "/shares", nil)
 		w.clock.Advance(time.Second)
@@ -203,11 +203,11 @@ func TestTokenRetry(t *testing.T) {
 			return expect(t, c.send(r), 201)
 		}
 		one, two := make(), make()
-		if one["uid"] != two["uid"] || one["token"] == two["token"] {
+		if one["uid"] != two["uid"] || one["secret"] == two["secret"] {
 			t.Errorf("%v and %v", one["uid"], two["uid"])
 		}
-		w.program(one["token"].(string)).do(t, 401, "GET", "/shares", nil)
-		w.program(two["token"].(string)).do(t, 200, "GET", "/shares", nil)
+		w.program(one["secret"].(string)).do(t, 401, "GET", "/shares", nil)
+		w.program(two["secret"].(string)).do(t, 200, "GET", "/shares", nil)
 	})
 }
 

@@ -83,7 +83,7 @@ type Token struct {
 	OwnerUID     string     `json:"ownerUID,omitempty"`
 	LastUsedAt   *time.Time `json:"lastUsedAt,omitempty" doc:"To a minute"`
 	LastUsedAddr string     `json:"lastUsedAddr,omitempty"`
-	Secret       string     `json:"token,omitempty" readOnly:"true" doc:"What to send as Authorization: Bearer. It is in the answer to the POST only"`
+	Secret       string     `json:"secret,omitempty" readOnly:"true" doc:"What to send as Authorization: Bearer. It is in the answer to the POST only"`
 }
 
 // Me is whoever a request comes from.

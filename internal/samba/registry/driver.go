@@ -1,9 +1,12 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -89,7 +92,8 @@ func (d *Driver) RemoveSections(ctx context.Context, names []string) error {
 	return d.change(ctx, nil, names)
 }
 
-// change puts and removes sections in one transaction of the registry.
+// change puts and removes sections in one transaction of the registry. It writes differences; if Samba does not take
+// these, because the section holds what a listing does not tell apart, it writes sections whole.
 func (d *Driver) change(ctx context.Context, put []samba.Section, remove []string) error {
 	have, err := d.observeSections(ctx)
 	if err != nil {
@@ -99,75 +103,104 @@ func (d *Driver) change(ctx context.Context, put []samba.Section, remove []strin
 	for _, s := range have {
 		byName[samba.FoldName(s.Name)] = s
 	}
-	var reg regFile
-	drop := func(name string) error {
-		old, ok := byName[samba.FoldName(name)]
-		if !ok {
-			return nil // deleting a key that is not there would cancel the transaction
-		}
-		if old.ID == "" {
-			return fmt.Errorf("registry: %q: %w", old.Name, samba.ErrForeign)
-		}
-		return reg.deleteSection(old.Name)
+	diff, err := compose(byName, put, remove, false)
+	if err != nil || diff == nil {
+		return err
 	}
-	for _, name := range remove {
-		if err := drop(name); err != nil {
+	d.stamp = "" // whatever happens, look again
+	if failed := d.importFile(ctx, diff); failed != nil {
+		whole, err := compose(byName, put, remove, true)
+		if ctx.Err() != nil || err != nil || bytes.Equal(whole, diff) {
+			return failed
+		}
+		if err := d.importFile(ctx, whole); err != nil {
 			return err
 		}
 	}
 	for _, s := range put {
-		if err := drop(s.Name); err != nil {
-			return err
-		}
-		if err := reg.addSection(s); err != nil {
-			return err
+		old, existed := byName[samba.FoldName(s.Name)]
+		if existed && !s.Closing && !maps.Equal(old.Params, s.Params) {
+			return d.reload(ctx)
 		}
 	}
-	if reg.empty() {
-		return nil
-	}
-	d.stamp = "" // whatever happens, look again
-	return d.importFile(ctx, reg.bytes())
+	return nil
 }
 
-func (d *Driver) importFile(ctx context.Context, content []byte) error {
-	f, err := os.CreateTemp(d.inst.PrivateDir(), "import.*.reg") // 0600
-	if err != nil {
-		return fmt.Errorf("registry: %w", err)
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(content)
-	if closed := f.Close(); err == nil {
-		err = closed
-	}
-	if err != nil {
-		return fmt.Errorf("registry: %w", err)
-	}
-	if _, err := d.inst.Run(ctx, nil, "net", "registry", "import", f.Name()); err != nil {
+// reload makes smbd's children forget sections as they first saw them. It costs each connected client about 1.5 ms of
+// CPU at 1,000 shares; new sections do not need it.
+func (d *Driver) reload(ctx context.Context) error { return d.control(ctx, "reload-config") }
+
+// control sends a message to smbd and its children. Without a running smbd there is no one to tell.
+func (d *Driver) control(ctx context.Context, args ...string) error {
+	out, err := d.inst.Run(ctx, nil, "smbcontrol", append([]string{"smbd"}, args...)...)
+	if err != nil && !strings.Contains(string(out.Stderr)+string(out.Stdout), "Can't find pid") {
 		return fmt.Errorf("registry: %w", err)
 	}
 	return nil
 }
 
-// CloseShares implements [samba.Driver]. Without a running smbd there is nothing to close.
-func (d *Driver) CloseShares(ctx context.Context, names []string) error {
-	control := func(args ...string) error {
-		out, err := d.inst.Run(ctx, nil, "smbcontrol", append([]string{"smbd"}, args...)...)
-		if err != nil && strings.Contains(string(out.Stderr)+string(out.Stdout), "Can't find pid") {
-			return nil
+// compose returns the file to import, nil for nothing to do. have is what is there, by folded name.
+func compose(have map[string]samba.Section, put []samba.Section, remove []string, whole bool) ([]byte, error) {
+	var reg regFile
+	ours := func(name string) (samba.Section, error) {
+		old, ok := have[samba.FoldName(name)]
+		if ok && old.ID == "" {
+			return old, fmt.Errorf("registry: %q: %w", old.Name, samba.ErrForeign)
 		}
-		return err
+		return old, nil
 	}
-	// smbd's children remember the section as they first saw it and would let a client in again by the old one.
-	if err := control("reload-config"); err != nil {
+	for _, name := range remove {
+		old, err := ours(name)
+		if err == nil && old.ID != "" { // deleting a key that is not there would cancel the transaction
+			err = reg.deleteSection(old.Name)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	for _, s := range put {
+		old, err := ours(s.Name)
+		if err == nil && old.ID != "" && (old.Name != s.Name || whole || odd(old)) {
+			err = reg.deleteSection(old.Name)
+			old = samba.Section{}
+		}
+		if err == nil {
+			err = reg.putSection(old, s)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if reg.empty() {
+		return nil, nil
+	}
+	return reg.bytes(), nil
+}
+
+func (d *Driver) importFile(ctx context.Context, content []byte) error {
+	name := filepath.Join(d.inst.PrivateDir(), "import.reg") // always the same, so that a crash leaves but one
+	defer os.Remove(name)
+	if err := os.WriteFile(name, content, 0o600); err != nil {
 		return fmt.Errorf("registry: %w", err)
+	}
+	if _, err := d.inst.Run(ctx, nil, "net", "registry", "import", name); err != nil {
+		return fmt.Errorf("registry: %w", err)
+	}
+	return nil
+}
+
+// CloseShares implements [samba.Driver]. smbd's children have to reload first: by a section that they remember they would
+// let a client in again.
+func (d *Driver) CloseShares(ctx context.Context, names []string) error {
+	if err := d.reload(ctx); err != nil {
+		return err
 	}
 	for _, name := range names {
 		if err := samba.ValidateSectionName(name); err != nil {
 			return err
 		}
-		if err := control("close-share", name); err != nil {
-			return fmt.Errorf("registry: %w", err)
+		if err := d.control(ctx, "close-share", name); err != nil {
+			return err
 		}
 	}
 	return nil

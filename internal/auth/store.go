@@ -153,6 +153,9 @@ func (s store) account(ctx context.Context, uid string) (*accountRow, error) {
 
 // accountNamed returns nil if there is none.
 func (s store) accountNamed(ctx context.Context, name string) (*accountRow, error) {
+	if !names.MatchString(normalName(name)) { // the store need not take everything that people type
+		return nil, nil
+	}
 	var r accountRow
 	err := s.db.Conn(ctx).NewSelect().Model(&r).Where("name_key = ?", nameKey(name)).Scan(ctx)
 	if errors.Is(err, sql.ErrNoRows) {

@@ -56,6 +56,9 @@ func List[R any](ctx context.Context, sel *bun.SelectQuery, f Fields, q ListQuer
 	if q.Limit <= 0 {
 		q.Limit = 100
 	}
+	if !storable(q.Search) {
+		return "", 0, invalid("q", "Text cannot have NUL characters.")
+	}
 	for word := range strings.FieldsSeq(strings.ToLower(q.Search)) {
 		like := "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(word) + "%"
 		sel = sel.WhereGroup(" AND ", func(g *bun.SelectQuery) *bun.SelectQuery {
@@ -106,6 +109,12 @@ func List[R any](ctx context.Context, sel *bun.SelectQuery, f Fields, q ListQuer
 		next = base64.RawURLEncoding.EncodeToString(raw)
 	}
 	return next, total, nil
+}
+
+// storable says whether the store can compare with text: neither engine takes NUL.
+func storable(v any) bool {
+	text, _ := v.(string)
+	return !strings.ContainsRune(text, 0)
 }
 
 // mistyped turns PostgreSQL's complaint about a value of the wrong type into the client's; SQLite just finds nothing.
@@ -168,6 +177,11 @@ func after(sel *bun.SelectQuery, q ListQuery, terms []term) (*bun.SelectQuery, e
 	if err != nil || c.Sort != q.Sort || len(c.Values) != len(terms) {
 		return nil, invalid("cursor", "This cursor does not belong to this list. Start again without a cursor.")
 	}
+	for _, v := range c.Values {
+		if !storable(v.Any) {
+			return nil, invalid("cursor", "This cursor does not belong to this list. Start again without a cursor.")
+		}
+	}
 	var expr strings.Builder
 	var args []any
 	for i, t := range terms {
@@ -212,6 +226,9 @@ func where(sel *bun.SelectQuery, f Fields, filter string) (*bun.SelectQuery, err
 		var value any
 		if err := json.Unmarshal([]byte(tokens[2]), &value); err != nil {
 			return nil, invalid("filter", fmt.Sprintf("Put the value %s in double quotes.", tokens[2]))
+		}
+		if !storable(value) {
+			return nil, invalid("filter", "Text cannot have NUL characters.")
 		}
 		if strings.HasSuffix(strings.ToLower(tokens[0]), "at") {
 			text, _ := value.(string)

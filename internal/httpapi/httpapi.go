@@ -162,7 +162,7 @@ type IfMatch struct {
 
 // UID is embedded in the input of operations on one object.
 type UID struct {
-	UID string `path:"uid" maxLength:"64"`
+	UID string `path:"uid" maxLength:"64" pattern:"^[!-~]+$"`
 }
 
 // schemaName puts the room before names that several rooms use: share.Spec is ShareSpec, but share.Share is Share.

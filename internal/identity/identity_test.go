@@ -62,7 +62,7 @@ func newRoom(t testing.TB, d *db.DB) *room {
 		t.Fatal(err)
 	}
 	r := &room{db: d, log: event.NewLog(d, clock.System), shares: map[string][]string{}}
-	r.Service = identity.NewService(identity.Deps{DB: d, Clock: clock.System, Events: r.log, Recorder: r, Sealer: sealer, Shares: r, StartTask: r.startTask})
+	r.Service = identity.New(identity.Deps{DB: d, Clock: clock.System, Events: r.log, Recorder: r, Sealer: sealer, Shares: r, StartTask: r.startTask})
 	return r
 }
 

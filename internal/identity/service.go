@@ -47,8 +47,8 @@ type Deps struct {
 // Service holds the rules of users and groups. It is safe for concurrent use.
 type Service struct{ Deps }
 
-// NewService returns the room.
-func NewService(d Deps) *Service { return &Service{d} }
+// New returns the room.
+func New(d Deps) *Service { return &Service{d} }
 
 // Missing returns those of names, such as "anna" or "@staff", for which there is no user or group.
 func (s *Service) Missing(ctx context.Context, names []string) (missing []string, err error) {

@@ -74,6 +74,9 @@ var migrations = []db.Migrations{
 // keepEvents is how many events a client may miss before it has to read everything anew.
 const keepEvents = 200_000
 
+// keepTasks is how long tasks that have ended can be looked up.
+const keepTasks = 90 * 24 * time.Hour
+
 // New opens the store, brings it up to date, wires the rooms and listens. It serves nothing before [Server.Run].
 func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	if cfg.Clock == nil {
@@ -85,7 +88,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	s := &Server{cfg: cfg, slog: cfg.Log, closing: make(chan struct{})}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.close())
+			err = errors.Join(err, s.Close())
 		}
 	}()
 	if s.ca, err = pki.Open(filepath.Join(cfg.Dir, "pki"), cfg.Clock); err != nil {
@@ -126,10 +129,10 @@ func (s *Server) wire(sealer *secret.Sealer) {
 	rec := recorder{trail, s.events}
 
 	s.auth = auth.NewService(s.db, c, s.slog, trail, rec)
-	s.tasks = task.NewService(task.Options{DB: s.db, Clock: c, Events: s.events, Recorder: rec, Sealer: sealer, Log: s.slog})
+	s.tasks = task.New(task.Deps{DB: s.db, Clock: c, Events: s.events, Recorder: rec, Sealer: sealer, Log: s.slog})
 	s.nodes = node.NewService(s.db, c, s.events, rec, node.Options{ServerURL: s.URL(), Fingerprint: s.ca.Fingerprint()})
 	sharesLater := &neighbours{}
-	people := identity.NewService(identity.Deps{DB: s.db, Clock: c, Events: s.events, Recorder: rec, Sealer: sealer, Log: s.slog,
+	people := identity.New(identity.Deps{DB: s.db, Clock: c, Events: s.events, Recorder: rec, Sealer: sealer, Log: s.slog,
 		Shares: sharesLater, StartTask: func(ctx context.Context, kind, title string, total int, payload any) (string, error) {
 			t, err := s.tasks.Start(ctx, kind, title, total, payload)
 			return t.UID, err
@@ -143,7 +146,7 @@ func (s *Server) wire(sealer *secret.Sealer) {
 	s.nodes.Bind(node.Neighbours{
 		Contributors: []desired.Contributor{people, shares},
 		Observers:    []desired.Observer{people, shares},
-		Forget:       []func(context.Context, string) error{shares.ForgetNode},
+		Forget:       []func(context.Context, string) error{shares.ForgetNode, people.ForgetNode},
 		Disconnect:   s.link.Disconnect,
 	})
 
@@ -177,7 +180,7 @@ func (r recorder) Record(ctx context.Context, c event.Change) error {
 
 // Run serves until ctx ends, then stops in order. Running requests get ten seconds to end.
 func (s *Server) Run(ctx context.Context) error {
-	defer func() { _ = s.close() }()
+	defer func() { _ = s.Close() }()
 	plain := http.NewServeMux()
 	s.link.Mount(plain)
 	plain.Handle("/api/", s.api.Handler())
@@ -190,7 +193,7 @@ func (s *Server) Run(ctx context.Context) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
 	wg.Go(func() { s.nudge(work) })
-	wg.Go(func() { s.tasks.Work(work) })
+	wg.Go(func() { s.tasks.Run(work) })
 	wg.Go(func() { s.tidy(work) })
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(tls.NewListener(s.listener, srv.TLSConfig)) }()
@@ -213,7 +216,8 @@ func (s *Server) Run(ctx context.Context) error {
 	return err
 }
 
-func (s *Server) close() error {
+// Close releases what [New] has opened, when Run is not called.
+func (s *Server) Close() error {
 	var errs []error
 	if s.listener != nil {
 		if err := s.listener.Close(); !errors.Is(err, net.ErrClosed) {
@@ -229,7 +233,8 @@ func (s *Server) close() error {
 // tidy forgets what is no longer needed.
 func (s *Server) tidy(ctx context.Context) {
 	for {
-		if err := errors.Join(s.events.Prune(ctx, keepEvents), s.api.PruneAnswers(ctx), s.auth.Prune(ctx)); err != nil && ctx.Err() == nil {
+		if err := errors.Join(s.events.Prune(ctx, keepEvents), s.api.PruneAnswers(ctx), s.auth.Prune(ctx),
+			s.tasks.Prune(ctx, keepTasks)); err != nil && ctx.Err() == nil {
 			s.slog.WarnContext(ctx, "tidying failed", "error", err)
 		}
 		select {
@@ -268,7 +273,9 @@ func (s *Server) LocalToken(ctx context.Context, path string) error {
 }
 
 // Bootstrap returns a one-time code for the first set-up, or "" when there is an account already.
-func (s *Server) Bootstrap(ctx context.Context) (code string, err error) { return s.auth.Bootstrap(ctx) }
+func (s *Server) Bootstrap(ctx context.Context) (code string, err error) {
+	return s.auth.Bootstrap(ctx)
+}
 
 // EnrolmentToken makes a one-time token for a machine that shall be the node called name.
 func (s *Server) EnrolmentToken(ctx context.Context, name string) (secret.String, error) {

@@ -26,8 +26,8 @@ const CodeFinished = "task.finished"
 // started the task. A [problem.Error] ends the task as failed, its detail becomes the message; other errors are tried again.
 type Handler func(ctx context.Context, run *Run) error
 
-// Options of a [Service]. All but the last two are needed.
-type Options struct {
+// Deps of a [Service]. All but the last two are needed.
+type Deps struct {
 	DB       *db.DB
 	Clock    clock.Clock
 	Events   *event.Log
@@ -42,7 +42,7 @@ type Options struct {
 
 // Service starts and runs tasks. It is safe for concurrent use.
 type Service struct {
-	Options
+	Deps
 	store    store
 	handlers map[string]Handler
 	wake     chan struct{}
@@ -51,8 +51,8 @@ type Service struct {
 	running map[string]context.CancelFunc // by UID, of this server
 }
 
-// NewService returns the room. Register all kinds before [Service.Work].
-func NewService(o Options) *Service {
+// New returns the room. Register all kinds before [Service.Run].
+func New(o Deps) *Service {
 	if o.Lease == 0 {
 		o.Lease = 30 * time.Second
 	}
@@ -60,7 +60,7 @@ func NewService(o Options) *Service {
 		o.Poll = 2 * time.Second
 	}
 	return &Service{
-		Options: o, store: store{o.DB}, handlers: map[string]Handler{}, wake: make(chan struct{}, slots), running: map[string]context.CancelFunc{},
+		Deps: o, store: store{o.DB}, handlers: map[string]Handler{}, wake: make(chan struct{}, slots), running: map[string]context.CancelFunc{},
 	}
 }
 

@@ -1,6 +1,7 @@
 package task_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -62,7 +63,7 @@ func server(t testing.TB, d *db.DB, key string) (*task.Service, *recorder) {
 	}
 	log := event.NewLog(d, clock.System)
 	rec := &recorder{log: log}
-	return task.NewService(task.Options{
+	return task.New(task.Deps{
 		DB: d, Clock: clock.System, Events: log, Recorder: rec, Sealer: sealer, Log: logx.New(io.Discard, slog.LevelError),
 		Lease: 600 * time.Millisecond, Poll: 20 * time.Millisecond,
 	}), rec
@@ -72,7 +73,7 @@ func server(t testing.TB, d *db.DB, key string) (*task.Service, *recorder) {
 func work(t testing.TB, s *task.Service) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	go func() { defer close(done); s.Work(ctx) }()
+	go func() { defer close(done); s.Run(ctx) }()
 	stop = func() { cancel(); <-done }
 	t.Cleanup(stop)
 	return stop
@@ -492,7 +493,7 @@ func victim() {
 		panic(err)
 	}
 	log := event.NewLog(d, clock.System)
-	s := task.NewService(task.Options{
+	s := task.New(task.Deps{
 		DB: d, Clock: clock.System, Events: log, Recorder: &recorder{log: log}, Sealer: sealer, Log: logx.New(os.Stderr, slog.LevelError),
 		Lease: 600 * time.Millisecond, Poll: 20 * time.Millisecond,
 	})
@@ -500,7 +501,7 @@ func victim() {
 		fmt.Println(n)
 		return nil
 	}))
-	s.Work(context.Background())
+	s.Run(context.Background())
 }
 
 // TestKill kills a real server process (SIGKILL) at whatever it is doing, again and again: in the end every step is done
@@ -524,13 +525,13 @@ func TestKill(t *testing.T) {
 			key := filepath.Join(t.TempDir(), "key")
 			s, _ := server(t, d, key)
 			s.Register("test.count", counter(d, "survivor", nothing))
-			const total = 4000
+			const total = 400
 			started, err := s.Start(t.Context(), "test.count", "x", total, payload{Steps: total})
 			if err != nil {
 				t.Fatal(err)
 			}
 			said := 0
-			for range 3 {
+			for round := range 3 {
 				c := exec.Command(os.Args[0])
 				c.Env = append(os.Environ(), envDSN+"="+dsn, envKey+"="+key)
 				c.Stderr = os.Stderr
@@ -541,12 +542,12 @@ func TestKill(t *testing.T) {
 				if err := c.Start(); err != nil {
 					t.Fatal(err)
 				}
-				first := make([]byte, 1)
-				if _, err := out.Read(first); err != nil { // it has begun
-					t.Fatal(err)
+				lines := bufio.NewScanner(out)
+				for range 20 + round*7 { // it is in the middle of the work
+					if !lines.Scan() {
+						t.Fatalf("the server ended by itself: %v", lines.Err())
+					}
 				}
-				go func() { _, _ = io.Copy(io.Discard, out) }()
-				time.Sleep(30 * time.Millisecond)
 				if err := c.Process.Kill(); err != nil {
 					t.Fatal(err)
 				}

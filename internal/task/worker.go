@@ -26,9 +26,9 @@ const maxAttempts = 5
 // errLost means that this worker no longer holds the task: it was cancelled, or another server has taken it.
 var errLost = errors.New("task: no longer held by this server")
 
-// Work runs tasks until ctx ends, and returns when the last of them has stopped. Tasks that did not finish go on after the
+// Run runs tasks until ctx ends, and returns when the last of them has stopped. Tasks that did not finish go on after the
 // next start.
-func (s *Service) Work(ctx context.Context) {
+func (s *Service) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	for range slots {
 		wg.Go(func() { s.loop(ctx) })

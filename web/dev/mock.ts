@@ -155,6 +155,10 @@ export function mockServer(): Plugin {
   return {
     name: 'smbgw-fixtures',
     configureServer(server) {
+      // Only the SSE fallback is played; a WebSocket is refused at once.
+      server.httpServer?.prependListener('upgrade', (req, socket) => {
+        if (req.url?.startsWith('/api/')) socket.destroy()
+      })
       server.middlewares.use('/api/v2', (req, res) => void handle(req, res))
     },
   }

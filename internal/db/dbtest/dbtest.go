@@ -6,6 +6,7 @@ package dbtest
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net"
@@ -13,8 +14,12 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -35,7 +40,7 @@ func SQLite(t testing.TB, migrations ...db.Migrations) *db.DB {
 	return open(t, "sqlite:"+filepath.Join(t.TempDir(), "store.db"), migrations)
 }
 
-// Postgres returns an empty, migrated store in a database of its own, on a server that lives as long as the test t.
+// Postgres returns an empty, migrated store in a database of its own.
 func Postgres(t testing.TB, migrations ...db.Migrations) *db.DB {
 	t.Helper()
 	return open(t, StartPostgres(t), migrations)
@@ -58,92 +63,126 @@ func open(t testing.TB, dsn string, migrations []db.Migrations) *db.DB {
 	return d
 }
 
-// StartPostgres starts a server for t and returns the address of an empty database.
+var (
+	once     sync.Once
+	server   *postgres
+	startErr error
+	count    atomic.Int64
+)
+
+// StartPostgres returns the address of an empty database for t, on a server that is started once for the test process
+// and ends with it.
 func StartPostgres(t testing.TB) string {
 	t.Helper()
-	bin := postgresBin(t)
-	dir, err := os.MkdirTemp("", "smbgw-pg-") // not t.TempDir(): the server's user must be able to reach it
+	once.Do(func() { server, startErr = start() })
+	if startErr != nil {
+		t.Fatal(startErr)
+	}
+	name := fmt.Sprintf("t%d", count.Add(1))
+	admin, err := sql.Open("pgx", server.dsn("postgres"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	cred := credential(t, dir)
-	data := filepath.Join(dir, "data")
+	defer func() { _ = admin.Close() }()
+	if _, err := admin.ExecContext(t.Context(), "CREATE DATABASE "+name); err != nil {
+		t.Fatal(err)
+	}
+	return server.dsn(name)
+}
+
+// postgres is a running server.
+type postgres struct {
+	port int
+	log  bytes.Buffer
+}
+
+func (p *postgres) dsn(database string) string {
+	return fmt.Sprintf("postgres://smbgw@127.0.0.1:%d/%s?sslmode=disable", p.port, database)
+}
+
+const dirPrefix = "smbgw-pg-"
+
+// start makes and starts a server. The kernel ends it when this process dies; its directory is removed by a later start.
+func start() (*postgres, error) {
+	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
+	if err != nil || len(found) == 0 {
+		return nil, errors.New("PostgreSQL is not installed; `make test` installs what the tests need (Debian package postgresql)")
+	}
+	slices.Sort(found)
+	bin := filepath.Dir(found[len(found)-1])
+	sweep()
+	dir := filepath.Join(os.TempDir(), dirPrefix+strconv.Itoa(os.Getpid()))
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, err
+	}
+	cred, err := credential(dir)
+	if err != nil {
+		return nil, err
+	}
 	run := func(name string, args ...string) *exec.Cmd {
 		c := exec.Command(filepath.Join(bin, name), args...)
-		// The server must not outlive a killed test.
 		c.SysProcAttr = &syscall.SysProcAttr{Credential: cred, Pdeathsig: syscall.SIGQUIT}
 		c.Dir = dir
 		return c
 	}
+	data := filepath.Join(dir, "data")
 	if out, err := run("initdb", "-D", data, "-U", "smbgw", "-A", "trust", "-E", "UTF8", "--no-sync", "--locale=C").CombinedOutput(); err != nil {
-		t.Fatalf("initdb: %v\n%s", err, out)
+		return nil, fmt.Errorf("initdb: %w\n%s", err, out)
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	port := l.Addr().(*net.TCPAddr).Port
+	p := &postgres{port: l.Addr().(*net.TCPAddr).Port}
 	if err := l.Close(); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	var log bytes.Buffer
-	server := run("postgres", "-D", data, "-p", strconv.Itoa(port), "-c", "listen_addresses=127.0.0.1",
+	c := run("postgres", "-D", data, "-p", strconv.Itoa(p.port), "-c", "listen_addresses=127.0.0.1",
 		"-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "max_connections=200")
-	server.Stderr = &log
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
+	c.Stderr = &p.log
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread() // the signal comes when the thread dies that started the server: this one stays
+		started <- c.Start()
+		select {}
+	}()
+	if err := <-started; err != nil {
+		return nil, err
 	}
-	t.Cleanup(func() {
-		_ = server.Process.Signal(syscall.SIGINT) // fast shutdown
-		if err := server.Wait(); err != nil {
-			t.Logf("postgres ended with %v", err)
-		}
-	})
-	dsn := fmt.Sprintf("postgres://smbgw@127.0.0.1:%d/postgres?sslmode=disable", port)
-	deadline := time.Now().Add(30 * time.Second)
-	for {
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-		d, err := db.Open(ctx, dsn)
+	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		d, err := db.Open(ctx, p.dsn("postgres"))
 		cancel()
 		if err == nil {
-			if err := d.Close(); err != nil {
-				t.Fatal(err)
-			}
-			return dsn
+			return p, d.Close()
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("PostgreSQL did not start: %v\n%s", err, log.String())
+			return nil, fmt.Errorf("PostgreSQL did not start: %w\n%s", err, p.log.String())
 		}
-		time.Sleep(50 * time.Millisecond)
 	}
 }
 
-// postgresBin returns Debian's directory of PostgreSQL's server programs, the newest.
-func postgresBin(t testing.TB) string {
-	t.Helper()
-	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
-	if err != nil || len(found) == 0 {
-		t.Fatal("PostgreSQL is not installed; `make setup` installs what the tests need (Debian package postgresql)")
+// sweep removes the directories of servers whose test process is gone.
+func sweep() {
+	old, _ := filepath.Glob(filepath.Join(os.TempDir(), dirPrefix+"*"))
+	for _, dir := range old {
+		pid, err := strconv.Atoi(strings.TrimPrefix(filepath.Base(dir), dirPrefix))
+		if err == nil && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+			_ = os.RemoveAll(dir)
+		}
 	}
-	slices.Sort(found)
-	return filepath.Dir(found[len(found)-1])
 }
 
-// credential returns the user to run PostgreSQL as: it refuses to run as root.
-func credential(t testing.TB, dir string) *syscall.Credential {
-	t.Helper()
+// credential returns the user to run PostgreSQL as, who gets dir: it refuses to run as root.
+func credential(dir string) (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {
-		return nil
+		return nil, nil
 	}
 	u, err := user.Lookup("postgres")
 	if err != nil {
-		t.Fatal(errors.Join(err, errors.New("the Debian package postgresql makes the user postgres")))
+		return nil, fmt.Errorf("the Debian package postgresql makes the user postgres: %w", err)
 	}
 	uid, _ := strconv.Atoi(u.Uid)
 	gid, _ := strconv.Atoi(u.Gid)
-	if err := os.Chown(dir, uid, gid); err != nil {
-		t.Fatal(err)
-	}
-	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, os.Chown(dir, uid, gid)
 }

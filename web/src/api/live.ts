@@ -60,6 +60,9 @@ export const sseTransport: Transport = {
   },
 }
 
+/** How long a stream may take to say hello, in milliseconds. */
+const helloWithin = 8000
+
 /** Keeps one ordered stream of events open: resumes from the last cursor, backs off with jitter, and falls back to SSE
  * where a WebSocket does not get through. */
 export class LiveStream {
@@ -107,6 +110,12 @@ export class LiveStream {
   }
 
   private connect(): void {
+    clearTimeout(this.timer)
+    // Something in between may take the connection and never answer.
+    this.timer = setTimeout(() => {
+      this.conn?.close()
+      this.down(false)
+    }, helloWithin)
     const transport = this.transports[this.which % this.transports.length]!
     // Callbacks of a connection that was given up must not touch the next one.
     const mine = transport.open(this.cursor, {
@@ -118,6 +127,7 @@ export class LiveStream {
 
   private frame(e: LiveEvent): void {
     if (e.type === 'hello') {
+      clearTimeout(this.timer)
       this.attempt = 0
       this.neverOpened = 0
       const first = this.cursor === undefined

@@ -3,8 +3,8 @@ import {
   createRoute,
   createRouter,
   lazyRouteComponent,
+  Navigate,
   Outlet,
-  redirect,
   useNavigate,
 } from '@tanstack/react-router'
 import { Compass } from 'lucide-react'
@@ -37,9 +37,7 @@ const routes = [
     createRoute({
       getParentRoute: () => shell,
       path: '/',
-      beforeLoad: () => {
-        throw redirect({ to: '/shares' as string, replace: true })
-      },
+      component: () => <Navigate to={'/shares' as string} replace />,
     }),
     createRoute({
       getParentRoute: () => shell,

@@ -48,7 +48,7 @@ export function ImportUsers({ onClose }: { onClose: () => void }) {
             </pre>
           </div>
           <DropZone
-            className="drop"
+            className="dropzone"
             aria-label={t.user.importDrop}
             onDrop={(e) => {
               const first = e.items.find((i) => i.kind === 'file')

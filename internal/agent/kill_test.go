@@ -248,3 +248,61 @@ func parentIsNotSmbd(pid string) bool {
 	name, _ := os.ReadFile("/proc/" + f[1] + "/comm")
 	return !strings.HasPrefix(string(name), "smbd")
 }
+
+// TestPlainUser runs the agent, and so smbd, as a user without any rights.
+func TestPlainUser(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	const nobody = 65534
+	r.c.Instance.ForceUser = "nobody"
+	base := filepath.Dir(r.c.Instance.Dir)
+	h := helper{StateDir: r.c.StateDir, Instance: r.c.Instance, Server: filepath.Join(base, "server")}
+	if err := os.RemoveAll(r.c.Instance.Dir); err != nil { // root had made it
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(h.Server, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range []string{base, h.Server, r.c.Instance.ShareRoots[0]} {
+		if err := os.Chown(d, nobody, nobody); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.snap.Revision.Number++
+	r.snap.Shares = []desired.Share{share("data")}
+	if err := os.WriteFile(filepath.Join(h.Server, "snapshot.json"), marshal(r.snap), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exe := filepath.Join(base, "agent.test") // the test binary itself may lie where only root goes
+	copyFile(t, "/proc/self/exe", exe)
+	cmd := exec.Command(exe)
+	cmd.Dir, cmd.Env, cmd.Stderr = "/", []string{"PATH=/usr/bin:/bin", "USER=nobody", asAgent + "=" + string(text)}, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Signal(syscall.SIGTERM); _ = cmd.Wait() }()
+	eventually(t, "ready", func() bool {
+		rep := new(desired.Report)
+		raw, err := os.ReadFile(filepath.Join(h.Server, "report.json"))
+		return err == nil && json.Unmarshal(raw, rep) == nil && ready("s-data", 1)(rep)
+	})
+	if err := r.write("data", "hello.txt", "hello"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func copyFile(t *testing.T, from, to string) {
+	t.Helper()
+	b, err := os.ReadFile(from)
+	if err == nil {
+		err = os.WriteFile(to, b, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -57,11 +57,15 @@ type session struct {
 	end      context.CancelCauseFunc
 
 	wake chan struct{} // capacity 1: something to send
+	gone chan struct{} // closed when the stream has ended
 	mu   sync.Mutex
 	// nudge is the newest one not yet sent; ping asks for an extra ping.
 	nudge *agentv1.Nudge
 	ping  bool
-	heard chan struct{} // closed and replaced at each message from the agent
+	// probe is closed when the agent answers a ping that was sent after the probe began: an older answer could still be
+	// on its way from a machine that has been restarted since. probePing is that ping's number, 0 until it is sent.
+	probe     chan struct{}
+	probePing uint64
 }
 
 func (ss *session) poke(set func()) {
@@ -74,21 +78,42 @@ func (ss *session) poke(set func()) {
 	}
 }
 
-// answers pings the agent and reports whether it says anything within d.
+// answers pings the agent and reports whether it answers within d. It is called under the link's admission, so there is
+// one probe at a time.
 func (ss *session) answers(ctx context.Context, d time.Duration) bool {
-	ss.mu.Lock()
-	heard := ss.heard
-	ss.mu.Unlock()
-	ss.poke(func() { ss.ping = true })
+	probe := make(chan struct{})
+	ss.poke(func() { ss.ping, ss.probe, ss.probePing = true, probe, 0 })
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
-	case <-heard:
+	case <-probe:
 		return true
+	case <-ss.gone:
 	case <-t.C:
 	case <-ctx.Done():
 	}
 	return false
+}
+
+// next returns what to send: a nudge or nil, and whether a ping with this number.
+func (ss *session) next(number uint64) (nudge *agentv1.Nudge, ping bool) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	nudge, ping = ss.nudge, ss.ping
+	ss.nudge, ss.ping = nil, false
+	if ping && ss.probe != nil && ss.probePing == 0 {
+		ss.probePing = number
+	}
+	return nudge, ping
+}
+
+func (ss *session) heard(m *agentv1.AttachRequest) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if ss.probe != nil && ss.probePing != 0 && m.GetPong().GetNumber() >= ss.probePing {
+		close(ss.probe)
+		ss.probe = nil
+	}
 }
 
 // Nudge tells a node's agent, if attached, that it can fetch a newer snapshot. It does not wait; of several nudges in a
@@ -219,7 +244,7 @@ func (s *Server) admit(ctx context.Context, l *nodeLink, p Peer, hello *agentv1.
 	}
 	ss := &session{
 		peer: p, hostname: facts.Hostname, instance: hello.GetInstance(), epoch: max(stored, hello.GetLinkEpoch()) + 1, end: end,
-		wake: make(chan struct{}, 1), heard: make(chan struct{}),
+		wake: make(chan struct{}, 1), gone: make(chan struct{}),
 	}
 	err = stream.Send(&agentv1.AttachResponse{Message: &agentv1.AttachResponse_Welcome{Welcome: &agentv1.Welcome{
 		LinkEpoch: ss.epoch, Current: revisionToWire(current), DeadAfterMs: uint32(s.o.DeadAfter.Milliseconds()),
@@ -296,31 +321,23 @@ func (s *Server) serve(ctx context.Context, l *nodeLink, ss *session, stream *at
 	var pings uint64
 	ss.poke(func() { ss.ping = true }) // the first ping tells the agent that it is admitted
 	for {
-		ping := false
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-silence.C:
 			return errSilent
-		case <-in:
+		case m := <-in:
 			silence.Reset(s.o.DeadAfter)
-			ss.mu.Lock()
-			close(ss.heard)
-			ss.heard = make(chan struct{})
-			ss.mu.Unlock()
+			ss.heard(m)
 		case <-tick.C:
-			ping = true
+			ss.poke(func() { ss.ping = true })
 			if now := s.o.Clock.Now(); now.After(expires) {
 				return problem.New(http.StatusUnauthorized, CodeNoCertificate, "The certificate of this connection has expired.")
 			}
 			s.forgetQuarrel(ctx, l, ss.peer.NodeUID)
 		case <-ss.wake:
 		}
-		ss.mu.Lock()
-		nudge := ss.nudge
-		ping = ping || ss.ping
-		ss.nudge, ss.ping = nil, false
-		ss.mu.Unlock()
+		nudge, ping := ss.next(pings + 1)
 		if nudge != nil {
 			if err := stream.Send(&agentv1.AttachResponse{Message: &agentv1.AttachResponse_Nudge{Nudge: nudge}}); err != nil {
 				return err
@@ -354,6 +371,7 @@ func (s *Server) forgetQuarrel(ctx context.Context, l *nodeLink, nodeUID string)
 
 // leave gives the link up, unless another session has taken it.
 func (s *Server) leave(ctx context.Context, l *nodeLink, ss *session) {
+	close(ss.gone)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	l.admission <- struct{}{}

@@ -112,11 +112,18 @@ func (b bench) node(t *testing.T, uid string) linktest.Node {
 	return n
 }
 
+// copyDir copies an identity, also one that is in use.
 func copyDir(t *testing.T, from string) string {
 	t.Helper()
-	to := filepath.Join(t.TempDir(), "identity")
-	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
-		t.Fatal(err)
+	to := t.TempDir()
+	for _, name := range []string{"identity.json", "link-epoch"} {
+		raw, err := os.ReadFile(filepath.Join(from, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(to, name), raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return to
 }

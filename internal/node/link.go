@@ -172,19 +172,19 @@ func (s *Service) Contribute(ctx context.Context, nodeUID string, snap *desired.
 // Report implements [link.Store].
 func (s *Service) Report(ctx context.Context, r *desired.Report) error {
 	return s.db.Tx(ctx, func(ctx context.Context) error {
+		if err := s.Observe(ctx, r); err != nil {
+			return err
+		}
 		epoch, err := s.store.storeEpoch(ctx)
 		if err != nil {
 			return err
 		}
-		if err := s.Observe(ctx, r); err != nil {
-			return err
-		}
-		rest := *r
+		theirs := *r
 		if r.Revision.Epoch != epoch {
-			rest.Revision.Number = 0 // numbers of another epoch confirm nothing
+			theirs.Revision.Number = 0 // numbers of another epoch confirm nothing
 		}
 		for _, o := range s.n.Observers {
-			if err := o.Observe(ctx, &rest); err != nil {
+			if err := o.Observe(ctx, &theirs); err != nil {
 				return err
 			}
 		}

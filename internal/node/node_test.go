@@ -345,6 +345,29 @@ func TestReport(t *testing.T) {
 				},
 			}}
 		}
+		var seen []desired.Revision
+		r.Bind(node.Neighbours{Observers: []desired.Observer{observer(func(ctx context.Context, r *desired.Report) {
+			if !db.InTx(ctx) {
+				t.Error("observed outside the transaction")
+			}
+			seen = append(seen, r.Revision)
+		})}})
+		if err := r.Report(ctx, report()); err != nil {
+			t.Fatal(err)
+		}
+		current, err := r.Revision(ctx, uid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		now := report()
+		now.Revision = current
+		if err := r.Report(ctx, now); err != nil {
+			t.Fatal(err)
+		}
+		// Numbers of another store epoch tell the other rooms nothing.
+		if !slices.Equal(seen, []desired.Revision{{Epoch: "e"}, current}) {
+			t.Errorf("observers saw %v", seen)
+		}
 		if err := r.Report(ctx, report()); err != nil {
 			t.Fatal(err)
 		}
@@ -363,7 +386,7 @@ func TestReport(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		seen := *n.Status.LastSeenAt
+		lastSeen := *n.Status.LastSeenAt
 		r.clock.Advance(time.Minute)
 		if err := r.Report(ctx, report()); err != nil {
 			t.Fatal(err)
@@ -371,7 +394,7 @@ func TestReport(t *testing.T) {
 		if now, err := r.log.Head(ctx); err != nil || now != head {
 			t.Errorf("the same report again made %d events, %v", now-head, err)
 		}
-		if n := r.get(t, uid); !n.Status.LastSeenAt.After(seen) {
+		if n := r.get(t, uid); !n.Status.LastSeenAt.After(lastSeen) {
 			t.Errorf("last seen %v", n.Status.LastSeenAt)
 		}
 		again := report()
@@ -384,6 +407,13 @@ func TestReport(t *testing.T) {
 			t.Errorf("%+v", n)
 		}
 	})
+}
+
+type observer func(ctx context.Context, r *desired.Report)
+
+func (o observer) Observe(ctx context.Context, r *desired.Report) error {
+	o(ctx, r)
+	return nil
 }
 
 type contributor struct{ name string }

@@ -56,6 +56,11 @@ func (e *CommandError) Unwrap() error { return e.Err }
 // argument. stdin may be nil. ctx without a deadline gets [DefaultTimeout]. The error is a *[CommandError]; output is
 // returned even then. Arguments are seen by every user of the machine: never put a secret there.
 func (i *Instance) Run(ctx context.Context, stdin io.Reader, name string, args ...string) (Output, error) {
+	return i.RunEnv(ctx, nil, stdin, name, args...)
+}
+
+// RunEnv is [Instance.Run] with more environment, as "key=value".
+func (i *Instance) RunEnv(ctx context.Context, env []string, stdin io.Reader, name string, args ...string) (Output, error) {
 	if name != "testparm" {
 		args = append([]string{"--configfile=" + i.ConfigFile()}, args...)
 	}
@@ -70,7 +75,7 @@ func (i *Instance) Run(ctx context.Context, stdin io.Reader, name string, args .
 		defer cancel()
 	}
 	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Env, cmd.Dir, cmd.Stdin = i.Env(), i.Dir, stdin
+	cmd.Env, cmd.Dir, cmd.Stdin = append(i.Env(), env...), i.Dir, stdin
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	// SIGTERM lets a program cancel its tdb transaction; a killed one is rolled back by whoever opens the file next.

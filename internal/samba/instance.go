@@ -99,7 +99,8 @@ func (i *Instance) Env() []string {
 	env := []string{
 		"PATH=" + strings.Join(programDirs(), string(os.PathListSeparator)),
 		"LC_ALL=C.UTF-8",
-		"TMPDIR=" + i.PrivateDir(),
+		// IPC$ acts here as the client's user, who therefore has to be able to enter it.
+		"TMPDIR=" + i.CacheDir(),
 	}
 	if i.NSS == NSSWrapper {
 		env = append(env,

@@ -88,7 +88,7 @@ func New(ctx context.Context, cfg Config) (_ *Server, err error) {
 	s := &Server{cfg: cfg, slog: cfg.Log, closing: make(chan struct{})}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.close())
+			err = errors.Join(err, s.Close())
 		}
 	}()
 	if s.ca, err = pki.Open(filepath.Join(cfg.Dir, "pki"), cfg.Clock); err != nil {
@@ -180,7 +180,7 @@ func (r recorder) Record(ctx context.Context, c event.Change) error {
 
 // Run serves until ctx ends, then stops in order. Running requests get ten seconds to end.
 func (s *Server) Run(ctx context.Context) error {
-	defer func() { _ = s.close() }()
+	defer func() { _ = s.Close() }()
 	plain := http.NewServeMux()
 	s.link.Mount(plain)
 	plain.Handle("/api/", s.api.Handler())
@@ -216,7 +216,8 @@ func (s *Server) Run(ctx context.Context) error {
 	return err
 }
 
-func (s *Server) close() error {
+// Close releases what [New] has opened, when Run is not called.
+func (s *Server) Close() error {
 	var errs []error
 	if s.listener != nil {
 		if err := s.listener.Close(); !errors.Is(err, net.ErrClosed) {

@@ -1,6 +1,7 @@
 package task_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -524,13 +525,13 @@ func TestKill(t *testing.T) {
 			key := filepath.Join(t.TempDir(), "key")
 			s, _ := server(t, d, key)
 			s.Register("test.count", counter(d, "survivor", nothing))
-			const total = 4000
+			const total = 400
 			started, err := s.Start(t.Context(), "test.count", "x", total, payload{Steps: total})
 			if err != nil {
 				t.Fatal(err)
 			}
 			said := 0
-			for range 3 {
+			for round := range 3 {
 				c := exec.Command(os.Args[0])
 				c.Env = append(os.Environ(), envDSN+"="+dsn, envKey+"="+key)
 				c.Stderr = os.Stderr
@@ -541,12 +542,12 @@ func TestKill(t *testing.T) {
 				if err := c.Start(); err != nil {
 					t.Fatal(err)
 				}
-				first := make([]byte, 1)
-				if _, err := out.Read(first); err != nil { // it has begun
-					t.Fatal(err)
+				lines := bufio.NewScanner(out)
+				for range 20 + round*7 { // it is in the middle of the work
+					if !lines.Scan() {
+						t.Fatalf("the server ended by itself: %v", lines.Err())
+					}
 				}
-				go func() { _, _ = io.Copy(io.Discard, out) }()
-				time.Sleep(30 * time.Millisecond)
 				if err := c.Process.Kill(); err != nil {
 					t.Fatal(err)
 				}

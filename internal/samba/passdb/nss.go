@@ -3,6 +3,7 @@ package passdb
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -106,36 +107,22 @@ func change(old []entry, put map[string]string, remove []string, ours func(int) 
 		}
 		b.WriteString(line + "\n")
 	}
-	for _, name := range sortedKeys(put) {
+	for _, name := range slices.Sorted(maps.Keys(put)) {
 		b.WriteString(put[name] + "\n")
 	}
 	return b.Bytes()
 }
 
-func sortedKeys(m map[string]string) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
-}
-
-// changeShadow keeps one locked line for each of our users, and every line of others.
-func changeShadow(old []byte, ours, gone map[string]bool) []byte {
+// changeShadow keeps one locked line for each of ours, drops those of users that were ours, and keeps those of others.
+func changeShadow(old []byte, was, ours map[string]bool) []byte {
 	var b bytes.Buffer
 	for line := range strings.Lines(string(old)) {
 		name, _, _ := strings.Cut(line, ":")
-		if !ours[name] && !gone[name] {
+		if !ours[name] && !was[name] {
 			b.WriteString(strings.TrimSuffix(line, "\n") + "\n")
 		}
 	}
-	names := make([]string, 0, len(ours))
-	for n := range ours {
-		names = append(names, n)
-	}
-	slices.Sort(names)
-	for _, n := range names {
+	for _, n := range slices.Sorted(maps.Keys(ours)) {
 		b.WriteString(shadowLine(n) + "\n")
 	}
 	return b.Bytes()

@@ -232,20 +232,36 @@ func (s *Store) writeNSS(c samba.AccountChange) error {
 	if s.inst.NSS != samba.NSSExtrausers {
 		return nil
 	}
-	ours, gone := map[string]bool{}, map[string]bool{}
-	for _, e := range parseNSS(passwd, false) {
-		if e.name != "" && ourUser(e.id) {
-			ours[e.name] = true
-		}
-	}
-	for _, n := range c.RemoveUsers {
-		gone[n] = !ours[n]
-	}
+	was, ours := ourNames(users), ourNames(parseNSS(passwd, false))
 	old, err := readFile(s.inst.NSSFile("shadow"))
 	if err != nil {
 		return err
 	}
-	return replace(s.inst.NSSFile("shadow"), changeShadow(old, ours, gone), 0o600)
+	return replace(s.inst.NSSFile("shadow"), changeShadow(old, was, ours), 0o600)
+}
+
+// ourNames returns the names of our users among the lines of a passwd file.
+func ourNames(entries []entry) map[string]bool {
+	names := map[string]bool{}
+	for _, e := range entries {
+		if e.name != "" && ourUser(e.id) {
+			names[e.name] = true
+		}
+	}
+	return names
+}
+
+// bulk is the number of users from which an import is synced to disk once, at its end, and not several times for each
+// user, which takes a busy disk 10 ms and more. Only a power cut in that second could harm passdb.
+const bulk = 20
+
+func syncFile(name string) error {
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync()
 }
 
 // importUsers writes passdb entries in one run. The file with the hashes is in the private directory, and goes.
@@ -261,7 +277,14 @@ func (s *Store) importUsers(ctx context.Context, users []samba.User) error {
 	if err := replace(name, renderSmbpasswd(users, time.Now()), 0o600); err != nil {
 		return fmt.Errorf("passdb: %w", err)
 	}
-	out, err := s.inst.Run(ctx, nil, "pdbedit", "-i", "smbpasswd:"+name)
+	var env []string
+	if len(users) >= bulk {
+		env = []string{"TDB_NO_FSYNC=1"}
+	}
+	out, err := s.inst.RunEnv(ctx, env, nil, "pdbedit", "-i", "smbpasswd:"+name)
+	if err == nil && env != nil {
+		err = syncFile(s.inst.PassdbFile())
+	}
 	if err != nil {
 		return fmt.Errorf("passdb: %w", err)
 	}

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -89,7 +90,8 @@ func (d *Driver) RemoveSections(ctx context.Context, names []string) error {
 	return d.change(ctx, nil, names)
 }
 
-// change puts and removes sections in one transaction of the registry.
+// change puts and removes sections in one transaction of the registry. It writes differences; if Samba does not take
+// these, because the section holds what a listing does not tell apart, it writes sections whole.
 func (d *Driver) change(ctx context.Context, put []samba.Section, remove []string) error {
 	have, err := d.observeSections(ctx)
 	if err != nil {
@@ -99,35 +101,58 @@ func (d *Driver) change(ctx context.Context, put []samba.Section, remove []strin
 	for _, s := range have {
 		byName[samba.FoldName(s.Name)] = s
 	}
+	diff, err := compose(byName, put, remove, false)
+	if err != nil || diff == nil {
+		return err
+	}
+	d.stamp = "" // whatever happens, look again
+	failed := d.importFile(ctx, diff)
+	if failed == nil || ctx.Err() != nil {
+		return failed
+	}
+	whole, err := compose(byName, put, remove, true)
+	if err != nil || bytes.Equal(whole, diff) {
+		return failed
+	}
+	return d.importFile(ctx, whole)
+}
+
+// compose returns the file to import, nil for nothing to do. have is what is there, by folded name.
+func compose(have map[string]samba.Section, put []samba.Section, remove []string, whole bool) ([]byte, error) {
 	var reg regFile
-	drop := func(name string) error {
-		old, ok := byName[samba.FoldName(name)]
-		if !ok {
-			return nil // deleting a key that is not there would cancel the transaction
+	ours := func(name string) (samba.Section, error) {
+		old, ok := have[samba.FoldName(name)]
+		if ok && old.ID == "" {
+			return old, fmt.Errorf("registry: %q: %w", old.Name, samba.ErrForeign)
 		}
-		if old.ID == "" {
-			return fmt.Errorf("registry: %q: %w", old.Name, samba.ErrForeign)
-		}
-		return reg.deleteSection(old.Name)
+		return old, nil
 	}
 	for _, name := range remove {
-		if err := drop(name); err != nil {
-			return err
+		old, err := ours(name)
+		if err == nil && old.ID != "" { // deleting a key that is not there would cancel the transaction
+			err = reg.deleteSection(old.Name)
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
 	for _, s := range put {
-		if err := drop(s.Name); err != nil {
-			return err
+		old, err := ours(s.Name)
+		if err == nil && old.ID != "" && (old.Name != s.Name || whole || odd(old)) {
+			err = reg.deleteSection(old.Name)
+			old = samba.Section{}
 		}
-		if err := reg.addSection(s); err != nil {
-			return err
+		if err == nil {
+			err = reg.putSection(old, s)
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
 	if reg.empty() {
-		return nil
+		return nil, nil
 	}
-	d.stamp = "" // whatever happens, look again
-	return d.importFile(ctx, reg.bytes())
+	return reg.bytes(), nil
 }
 
 func (d *Driver) importFile(ctx context.Context, content []byte) error {

@@ -34,10 +34,16 @@ func FuzzRegFile(f *testing.F) {
 	f.Add("a]\n[b", `x"="y`, "a\\\nb")
 	f.Fuzz(func(t *testing.T, name, key, value string) {
 		var r regFile
-		if r.addSection(samba.Section{Name: name, ID: "u", Generation: 1, Params: map[string]string{key: value}}) != nil {
+		if r.putSection(samba.Section{}, samba.Section{Name: name, ID: "u", Generation: 1, Params: map[string]string{key: value}}) != nil {
 			return
 		}
 		lines := strings.Split(strings.TrimSuffix(r.b.String(), "\n\n"), "\n")
+		for n, l := range lines[1:] { // the parameter to the end
+			if !strings.HasPrefix(l, `"smbgw:`) {
+				lines[n+1], lines[3] = lines[3], l
+				break
+			}
+		}
 		if len(lines) != 4 || lines[0] != "["+smbconfKey+`\`+name+"]" {
 			t.Fatalf("%q", lines)
 		}

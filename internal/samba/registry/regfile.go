@@ -31,25 +31,50 @@ func (r *regFile) deleteSection(name string) error {
 	return nil
 }
 
-func (r *regFile) addSection(s samba.Section) error {
+// putSection writes the values in which s differs from old, which is the section of now, or has no ID if there is none.
+// Keeping the key matters: every key that comes or goes rewrites the list of all keys, which makes batches quadratic.
+func (r *regFile) putSection(old, s samba.Section) error {
 	if err := s.Validate(); err != nil {
 		return err
 	}
-	fmt.Fprintf(&r.b, "[%s\\%s]\n", smbconfKey, s.Name)
-	r.value(samba.MarkerID, s.ID)
-	r.value(samba.MarkerGeneration, strconv.FormatInt(s.Generation, 10))
-	if s.Closing {
-		r.value(samba.MarkerClosing, "yes")
+	have, want := map[string]string{}, values(s)
+	if old.ID != "" {
+		have = values(old)
 	}
-	for _, k := range slices.Sorted(maps.Keys(s.Params)) {
-		r.value(k, s.Params[k])
+	fmt.Fprintf(&r.b, "[%s\\%s]\n", smbconfKey, s.Name)
+	for _, k := range slices.Sorted(maps.Keys(have)) {
+		if _, keep := want[k]; !keep {
+			fmt.Fprintf(&r.b, "\"%s\"=-\n", escapeValue.Replace(k))
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(want)) {
+		if v, ok := have[k]; !ok || v != want[k] {
+			fmt.Fprintf(&r.b, "\"%s\"=\"%s\"\n", k, escapeValue.Replace(want[k]))
+		}
 	}
 	r.b.WriteString("\n")
 	return nil
 }
 
-var escapeValue = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
-
-func (r *regFile) value(key, value string) {
-	fmt.Fprintf(&r.b, "\"%s\"=\"%s\"\n", key, escapeValue.Replace(value))
+// odd reports whether a section holds keys that cannot be written into a file.
+func odd(s samba.Section) bool {
+	for k := range s.Params {
+		if k == "" || !samba.PlainText(k) {
+			return true
+		}
+	}
+	return false
 }
+
+// values returns the parameters and markers of s.
+func values(s samba.Section) map[string]string {
+	m := maps.Clone(s.Params)
+	m[samba.MarkerID] = s.ID
+	m[samba.MarkerGeneration] = strconv.FormatInt(s.Generation, 10)
+	if s.Closing {
+		m[samba.MarkerClosing] = "yes"
+	}
+	return m
+}
+
+var escapeValue = strings.NewReplacer(`\`, `\\`, `"`, `\"`)

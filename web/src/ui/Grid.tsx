@@ -9,6 +9,8 @@ export interface Column<T> {
   header: string
   /** CSS grid track. */
   width: string
+  /** The track on a phone. */
+  narrowWidth?: string
   render: (row: T) => ReactNode
   sortKey?: string
   /** Leaves when the grid gets narrower than about 1000 or 760 px. */
@@ -34,7 +36,8 @@ export interface GridProps<T> {
 }
 
 const hideClass = { medium: 'hide-medium', narrow: 'hide-narrow' }
-const tracks = <T,>(cols: Column<T>[]) => cols.map((c) => c.width).join(' ')
+const tracks = <T,>(cols: Column<T>[], narrow = false) =>
+  cols.map((c, i) => (narrow ? (c.narrowWidth ?? (i === 0 ? 'minmax(0, 1fr)' : c.width)) : c.width)).join(' ')
 
 /** Row height in px, from the density token. */
 function rowHeight(): number {
@@ -124,7 +127,7 @@ export function Grid<T>(p: GridProps<T>) {
 
   const narrow = p.columns.filter((c) => !c.hide)
   const medium = p.columns.filter((c) => c.hide !== 'medium')
-  const style = { '--cols': tracks(p.columns), '--cols-medium': tracks(medium), '--cols-narrow': tracks(narrow) }
+  const style = { '--cols': tracks(p.columns), '--cols-medium': tracks(medium), '--cols-narrow': tracks(narrow, true) }
   const showBlank = !p.loading && p.rows.length === 0
 
   return (

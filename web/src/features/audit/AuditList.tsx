@@ -71,6 +71,7 @@ export function AuditList() {
         id: 'at',
         header: t.audit.when,
         width: '116px',
+        narrowWidth: '84px',
         render: (e) => (
           <span className="muted">
             <Time at={e.at} />

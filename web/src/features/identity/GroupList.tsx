@@ -52,6 +52,7 @@ export function GroupList() {
         id: 'members',
         header: t.group.members,
         width: 'minmax(130px, 2fr)',
+        narrowWidth: 'minmax(0, 1fr)',
         render: (g) => (
           <div className="cell-main">
             <span className="truncate">{g.members?.join(', ') || <span className="muted">{t.group.empty}</span>}</span>

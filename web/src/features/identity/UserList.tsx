@@ -58,7 +58,7 @@ export function UserList() {
           </div>
         ),
       },
-      { id: 'state', header: t.share.state, width: '136px', render: (u) => <State of={stateOf(u)} /> },
+      { id: 'state', header: t.share.state, width: '136px', narrowWidth: '112px', render: (u) => <State of={stateOf(u)} /> },
       {
         id: 'groups',
         header: t.group.plural,

@@ -38,7 +38,7 @@ export function NodeList() {
           </div>
         ),
       },
-      { id: 'state', header: t.share.state, width: '122px', render: (n) => <State of={n.status.phase} /> },
+      { id: 'state', header: t.share.state, width: '122px', narrowWidth: '98px', render: (n) => <State of={n.status.phase} /> },
       {
         id: 'samba',
         header: 'Samba',

@@ -74,7 +74,7 @@ export function ShareList() {
           )
         },
       },
-      { id: 'state', header: t.share.state, width: '122px', sortKey: 'ready', render: (s) => <State of={s.status.phase} /> },
+      { id: 'state', header: t.share.state, width: '122px', narrowWidth: '98px', sortKey: 'ready', render: (s) => <State of={s.status.phase} /> },
       manyNodes && {
         id: 'node',
         header: t.node.one,

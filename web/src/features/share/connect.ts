@@ -38,7 +38,7 @@ const scalar = (v: string | boolean): string =>
 
 /** The spec of a share as YAML, for `smbgw apply -f`. */
 export function toYAML(spec: ShareSpec, nodeName: string): string {
-  const lines = ['kind: share']
+  const lines = ['apiVersion: smbgw/v2', 'kind: Share']
   for (const [key, raw] of Object.entries({ ...spec, node: nodeName || undefined })) {
     const v: unknown = raw
     if (v === undefined || v === null || v === '') continue

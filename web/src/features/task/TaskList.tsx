@@ -39,7 +39,7 @@ export function TaskList() {
           </div>
         ),
       },
-      { id: 'state', header: t.share.state, width: '122px', render: (x) => <State of={x.state} /> },
+      { id: 'state', header: t.share.state, width: '122px', narrowWidth: '98px', render: (x) => <State of={x.state} /> },
       {
         id: 'progress',
         header: t.task.progress,

@@ -1,0 +1,6 @@
+//go:build !race
+
+package registry_test
+
+// raceEnabled: the race detector multiplies CPU time.
+const raceEnabled = false

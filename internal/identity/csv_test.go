@@ -36,17 +36,6 @@ func TestReadImport(t *testing.T) {
 	}
 }
 
-func TestNTHash(t *testing.T) {
-	for password, want := range map[string]string{
-		"":         "31D6CFE0D16AE931B73C59D7E0C089C0",
-		"password": "8846F7EAEE8FB117AD06BDD830B7586C",
-	} {
-		if got, err := ntHash(password); err != nil || got != want {
-			t.Errorf("%q: %s, %v", password, got, err)
-		}
-	}
-}
-
 // FuzzReadImport: whatever comes in, a row is either refused or keeps the rules, and lines come in order.
 func FuzzReadImport(f *testing.F) {
 	for _, s := range []string{"anna;password;Anna;staff,it\n", "name,password\nanna,\"a\"\"b\"\n", "\ufeffa;b\r\n\"", "\xff\xfe", "a\tb\n\n\"c", "name\n", ";;;;;", "a,b;c"} {
@@ -69,10 +58,7 @@ func FuzzReadImport(f *testing.F) {
 				t.Fatalf("line %d behind line %d", l.line, last)
 			}
 			last = l.line
-			row, err := judge(l)
-			if err != nil {
-				t.Fatalf("%+v: %v", l, err)
-			}
+			row := judge(l)
 			shown := printable(row.Name)
 			if !utf8.ValidString(shown) || strings.ContainsAny(shown, "\n\r\x00") {
 				t.Fatalf("shown %q", shown)

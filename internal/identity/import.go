@@ -57,17 +57,14 @@ func (s *Service) StartImport(ctx context.Context, raw []byte) (ImportStarted, e
 	job, started := importJob{}, ImportStarted{Rows: len(lines)}
 	seen := map[string]int{}
 	for _, l := range lines {
-		row, err := judge(l)
-		if err != nil {
-			return ImportStarted{}, err
-		}
+		row := judge(l)
 		if at := seen[row.Name]; row.Bad == "" && at > 0 {
 			row.Bad = fmt.Sprintf("The name is on line %d already. Leave one of them out.", at)
 		} else if row.Bad == "" {
 			seen[row.Name] = l.line
 		}
 		if row.Bad != "" {
-			row.NTHash = ""
+			row.NTHash = "" // of no use, so not kept
 			started.Invalid++
 		}
 		job.Rows = append(job.Rows, row)
@@ -80,29 +77,22 @@ func (s *Service) StartImport(ctx context.Context, raw []byte) (ImportStarted, e
 }
 
 // judge checks a line by the rules that need no store.
-func judge(l importLine) (importJobRow, error) {
+func judge(l importLine) importJobRow {
 	row := importJobRow{Line: l.line, Name: l.name, FullName: l.fullName, Groups: l.groups, Bad: l.bad}
 	if row.Bad != "" {
-		return row, nil
+		return row
 	}
 	spec := UserSpec{Name: l.name, FullName: l.fullName}
 	if l.password != "" {
 		spec.Password = &l.password
 	}
-	// Whether the name may be new is judged when it is known whether the user exists; here it must only be a name.
-	if bad := checkName(kindUser, l.name); bad != nil {
-		row.Bad = bad.Detail
-		return row, nil
-	}
-	if err := checkUser(spec, false); err != nil {
+	hash, err := checked(spec, true)
+	if err != nil {
 		row.Bad = problem.From(err).Detail
-		return row, nil
+		return row
 	}
-	var err error
-	if spec.Password != nil {
-		row.NTHash, err = ntHash(l.password)
-	}
-	return row, err
+	row.NTHash = hash
+	return row
 }
 
 // Import writes the users of an import, in chunks, each in one transaction with its progress.

@@ -9,6 +9,7 @@ import (
 	"github.com/pve-smb-gateway/smbgw/internal/event"
 	"github.com/pve-smb-gateway/smbgw/internal/object"
 	"github.com/pve-smb-gateway/smbgw/internal/problem"
+	"github.com/pve-smb-gateway/smbgw/internal/samba/nthash"
 )
 
 var userFields = db.Fields{
@@ -248,7 +249,7 @@ func checked(spec UserSpec, isNew bool) (hash string, err error) {
 	if err := checkUser(spec, isNew); err != nil || spec.Password == nil {
 		return "", err
 	}
-	return ntHash(*spec.Password)
+	return nthash.Sum(*spec.Password), nil
 }
 
 func enabled(spec UserSpec) bool { return spec.Enabled == nil || *spec.Enabled }

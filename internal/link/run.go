@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -79,7 +80,7 @@ func (c *Client) Run(ctx context.Context) {
 		}
 		wait := jitter(backoff)
 		backoff = min(2*backoff, c.o.BackoffMax)
-		state, reason := StateOffline, fmt.Sprintf("The server at %s cannot be reached: %v. The agent serves on and keeps trying.", c.Identity().Server, err)
+		state, reason := StateOffline, fmt.Sprintf("There is no link to the server at %s: %v. The agent serves on and keeps trying.", c.Identity().Server, err)
 		var fenced *fencedError
 		switch {
 		case errors.As(err, &fenced):
@@ -140,6 +141,9 @@ func (c *Client) session(ctx context.Context) (attached bool, err error) {
 	fail := func(err error) error {
 		if cause := context.Cause(ctx); cause != nil {
 			return cause
+		}
+		if errors.Is(err, io.EOF) {
+			return errDisconnected
 		}
 		return fromWire(err)
 	}

@@ -40,12 +40,16 @@ func (m *marked) check(ctx context.Context, head int64, log *slog.Logger) error 
 		log.WarnContext(ctx, "the mark of the highest revision cannot be read and is made anew", "file", m.file)
 		return nil
 	}
-	if number <= head {
+	store, err := m.Revision(ctx, "")
+	if err != nil {
+		return err
+	}
+	if epoch == store.Epoch && number <= head {
 		m.highest = desired.Revision{Epoch: epoch, Number: number}
 		return nil
 	}
 	log.WarnContext(ctx, "the store is older than what agents were given: nodes hold removals until they are confirmed", "store", head, "given", number)
-	return m.Behind(ctx, "", desired.Revision{Epoch: epoch, Number: number})
+	return m.Behind(ctx, "", desired.Revision{Epoch: store.Epoch, Number: number})
 }
 
 // Snapshot implements link.Store.

@@ -146,7 +146,7 @@ func (s *Server) wire(sealer *secret.Sealer) {
 	s.nodes.Bind(node.Neighbours{
 		Contributors: []desired.Contributor{people, shares},
 		Observers:    []desired.Observer{people, shares},
-		Forget:       []func(context.Context, string) error{shares.ForgetNode},
+		Forget:       []func(context.Context, string) error{shares.ForgetNode, people.ForgetNode},
 		Disconnect:   s.link.Disconnect,
 	})
 

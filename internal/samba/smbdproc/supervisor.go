@@ -193,6 +193,10 @@ func (s *Supervisor) start(ctx context.Context) (*held, *samba.Problem) {
 	h.exited = exited
 	go func() {
 		_ = cmd.Wait()
+		if cmd.ProcessState == nil { // somebody else has waited for it
+			exited <- unknown
+			return
+		}
 		exited <- ended(cmd.ProcessState.Sys().(syscall.WaitStatus))
 	}()
 	s.o.Log.InfoContext(ctx, "smbd started", "pid", h.watch.pid)
@@ -268,10 +272,12 @@ func (s *Supervisor) crashed(ctx context.Context, why string) {
 	pause(ctx, wait)
 }
 
+const unknown = "how is not known, as an earlier agent had started it"
+
 // reason tells why an smbd that is gone has died, as far as can be known: for our child how it ended, and always the end
 // of what it wrote to its log.
 func (s *Supervisor) reason(h *held) string {
-	why := "how is not known, as an earlier agent had started it"
+	why := unknown
 	if h.exited != nil {
 		why = <-h.exited
 	} else {

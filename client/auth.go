@@ -69,10 +69,21 @@ func (c *Client) Me(ctx context.Context) (Identity, error) {
 
 // Login opens a login session, which later calls use. Use it to create a token, then [Client.Logout].
 func (c *Client) Login(ctx context.Context, name, password string) error {
-	c.mu.Lock()
-	c.session = &session{cookies: map[string]string{}}
-	c.mu.Unlock()
+	c.open()
 	return c.do(ctx, call{method: http.MethodPost, path: "/auth/login", body: map[string]string{"name": name, "password": password}})
+}
+
+// Setup makes the first administrator, with the code that the server printed at its start, and opens a login session.
+func (c *Client) Setup(ctx context.Context, code, name, password string) error {
+	c.open()
+	return c.do(ctx, call{method: http.MethodPost, path: "/auth/setup", body: map[string]string{"code": code, "name": name, "password": password}})
+}
+
+// open makes later calls keep cookies.
+func (c *Client) open() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.session = &session{cookies: map[string]string{}}
 }
 
 // Logout ends the login session.

@@ -170,11 +170,8 @@ export interface Token extends Meta {
   privileges?: string[]
   expiresAt?: string
   lastUsedAt?: string
-<<<<<<< HEAD
-=======
   owner?: string
   /** In the answer to the POST only. */
->>>>>>> web
   secret?: string
 }
 

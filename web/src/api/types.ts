@@ -163,7 +163,7 @@ export interface Token extends Partial<Meta> {
   createdAt: string
   expiresAt?: string
   lastUsedAt?: string
-  token?: string
+  secret?: string
 }
 
 export interface WebSession {

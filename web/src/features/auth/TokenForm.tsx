@@ -40,7 +40,7 @@ export function TokenForm({ onClose }: { onClose: () => void }) {
     gcTime: 0,
   })
   const errs = fieldErrors(make.error, ['name', 'privileges', 'expiresAt'])
-  const token = make.data?.token
+  const token = make.data?.secret
   return (
     <Dialog
       title={token ? t.account.tokenMade : t.account.createToken}

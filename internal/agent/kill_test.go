@@ -286,14 +286,42 @@ func TestPlainUser(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = cmd.Process.Signal(syscall.SIGTERM); _ = cmd.Wait() }()
-	eventually(t, "ready", func() bool {
+	report := func() *desired.Report {
 		rep := new(desired.Report)
 		raw, err := os.ReadFile(filepath.Join(h.Server, "report.json"))
-		return err == nil && json.Unmarshal(raw, rep) == nil && ready("s-data", 1)(rep)
-	})
+		if err == nil {
+			err = json.Unmarshal(raw, rep)
+		}
+		if err != nil {
+			return new(desired.Report)
+		}
+		return rep
+	}
+	publish := func() {
+		t.Helper()
+		r.snap.Revision.Number++
+		if err := replaceFile(filepath.Join(h.Server, "snapshot.json"), marshal(r.snap)); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(filepath.Join(h.Server, "snapshot.json"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "ready", func() bool { return ready("s-data", 1)(report()) })
 	if err := r.write("data", "hello.txt", "hello"); err != nil {
 		t.Fatal(err)
 	}
+	// Narrowing and removing close what clients have open, which talks to smbd.
+	r.snap.Shares[0].ReadOnly, r.snap.Shares[0].Generation = true, 2
+	publish()
+	eventually(t, "read-only", func() bool { return ready("s-data", 2)(report()) })
+	r.snap.Shares = nil
+	publish()
+	eventually(t, "gone", func() bool {
+		rep := report()
+		return rep.Revision == r.snap.Revision && find(rep, "s-data") == nil && len(rep.Held) == 0 &&
+			object.Is(rep.Node.Conditions, object.Applied, object.True)
+	})
 }
 
 func copyFile(t *testing.T, from, to string) {

@@ -9,8 +9,10 @@ import (
 
 // Identity is who the server takes the caller for.
 type Identity struct {
+	UID        string   `json:"uid"`
 	Name       string   `json:"name"`
-	Kind       string   `json:"kind"`
+	Kind       string   `json:"kind"` // account or token
+	Role       string   `json:"role,omitempty"`
 	Privileges []string `json:"privileges"`
 }
 
@@ -24,12 +26,14 @@ type TokenSpec struct {
 // Token is an API token. Secret is there only in the answer to its creation.
 type Token struct {
 	Meta
-	Name       string     `json:"name"`
-	Privileges []string   `json:"privileges"`
-	ExpiresAt  *time.Time `json:"expiresAt,omitempty"`
-	Owner      string     `json:"owner"`
-	LastUsedAt *time.Time `json:"lastUsedAt,omitempty"`
-	Secret     string     `json:"secret,omitempty"`
+	Name         string     `json:"name"`
+	Privileges   []string   `json:"privileges"`
+	ExpiresAt    *time.Time `json:"expiresAt,omitempty"`
+	Owner        string     `json:"owner"`
+	OwnerUID     string     `json:"ownerUID,omitempty"`
+	LastUsedAt   *time.Time `json:"lastUsedAt,omitempty"`
+	LastUsedAddr string     `json:"lastUsedAddr,omitempty"`
+	Secret       string     `json:"secret,omitempty"`
 }
 
 // AccountSpec is what clients write of an account.

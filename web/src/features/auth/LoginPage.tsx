@@ -37,7 +37,7 @@ export function LoginPage() {
           className="stack loose"
           onSubmit={(e) => {
             e.preventDefault()
-            enter.mutate()
+            if (!enter.isPending) enter.mutate()
           }}
         >
           <TextField

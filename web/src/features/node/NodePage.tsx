@@ -31,6 +31,7 @@ export function NodePage() {
     return (
       <div className="page">
         <Blank
+          page
           icon={<ServerOff aria-hidden />}
           title={t.node.gone}
           actions={<Button onPress={() => void navigate({ to: '/nodes' })}>{t.node.toList}</Button>}
@@ -40,7 +41,7 @@ export function NodePage() {
   if (node.isError && !n)
     return (
       <div className="page">
-        <LoadError error={node.error} retry={() => void node.refetch()} />
+        <LoadError page error={node.error} retry={() => void node.refetch()} />
       </div>
     )
   return (

@@ -143,7 +143,7 @@ func writeError(w io.Writer, cmd *cobra.Command, err error, asJSON bool) {
 			text += ", request " + clean(p.RequestID)
 		}
 		text += ")"
-		if p.Status == http.StatusUnauthorized {
+		if p.Code == client.CodeUnauthenticated {
 			text += "\n  Run 'smbgw login' to get a new token."
 		}
 	case exitCode(err) == exitUsage:

@@ -173,7 +173,7 @@ func (a *app) tokenByLogin(ctx context.Context, cmd *cobra.Command, c *client.Cl
 		host = "unknown"
 	}
 	expires := time.Now().Add(tokenLife).UTC().Truncate(time.Second)
-	name := fmt.Sprintf("cli-%.40s-%s", host, time.Now().UTC().Format("20060102T150405Z"))
+	name := fmt.Sprintf("cli-%.40s-%s", host, time.Now().UTC().Format("20060102T150405.000Z"))
 	t, err := c.Tokens().Create(ctx, client.TokenSpec{Name: name, Privileges: me.Privileges, ExpiresAt: &expires})
 	if err != nil {
 		return "", err

@@ -12,7 +12,7 @@ export default defineConfig(async ({ command }) => ({
     // React Aria brings its words in 30 languages; the console speaks these.
     { ...optimizeLocales.vite({ locales: ['en-US', 'de-DE'] }), enforce: 'pre' as const },
     react(),
-    command === 'serve' && process.env.SMBGW_FIXTURES ? (await import('./dev/mock')).mockServer() : undefined,
+    command === 'serve' && process.env.SMBGW_FIXTURES ? (await import('./dev/mock.ts')).mockServer() : undefined,
   ],
   server: {
     proxy: api ? { '/api': { target: api, secure: false, ws: true, changeOrigin: true } } : undefined,

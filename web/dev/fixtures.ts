@@ -156,10 +156,11 @@ export const groups: Group[] = ['staff', 'engineering', 'accounting', 'managemen
   members: users.filter((u) => u.groups?.includes(name)).map((u) => u.name),
 }))
 export const tasks: Task[] = [
-  { ...meta('task', 20), kind: 'user.import', title: 'Import of 480 users', state: 'running', done: 312, total: 480, message: '', startedAt: iso(20) },
+  { ...meta('task', 20), kind: 'user.import', failed: 0, title: 'Import of 480 users', state: 'running', done: 312, total: 480, message: '', startedAt: iso(20) },
   {
     ...meta('task', 8000),
     kind: 'user.import',
+    failed: 2,
     title: 'Import of 12 users',
     state: 'failed',
     done: 12,
@@ -173,7 +174,7 @@ export const tasks: Task[] = [
       { name: 'zoe', ok: true },
     ],
   },
-  { ...meta('task', 90_000), kind: 'user.import', title: 'Import of 6 users', state: 'done', done: 6, total: 6, startedAt: iso(90_004), finishedAt: iso(90_000) },
+  { ...meta('task', 90_000), kind: 'user.import', failed: 0, title: 'Import of 6 users', state: 'done', done: 6, total: 6, startedAt: iso(90_004), finishedAt: iso(90_000) },
 ]
 export const audit: AuditEntry[] = shares.slice(0, 30).flatMap((s, i) => [
   {

@@ -3,7 +3,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Plugin } from 'vite'
 import type { Share } from '../src/api/types'
-import * as f from './fixtures'
+import * as f from './fixtures.ts'
 
 type Obj = { uid: string; name?: string; revision?: number; generation?: number; updatedAt?: string }
 let seq = 100
@@ -88,7 +88,7 @@ async function handle(req: IncomingMessage, res: ServerResponse): Promise<void> 
   if (path === '/health') return send(res, 200, { status: 'ok' })
   if (path === '/auth/status') return send(res, 200, { setupRequired: odd === 'setup' })
   if (path === '/auth/me')
-    return odd === 'setup' || odd === 'login' ? problem(res, 401, 'auth.required', 'Log in first.') : send(res, 200, { name: 'admin', kind: 'user', privileges: ['*'] })
+    return odd === 'setup' || odd === 'login' ? problem(res, 401, 'auth.required', 'Log in first.') : send(res, 200, { uid: 'u', name: 'admin', kind: 'account', role: 'administrator', privileges: ['Share.Audit', 'Share.Modify', 'Identity.Audit', 'Identity.Modify', 'Node.Audit', 'Node.Modify'] })
   if (path === '/auth/login') return problem(res, 401, 'auth.wrong', 'Name or password is wrong.')
   if (path === '/auth/sessions') return send(res, 200, { items: f.sessions, total: f.sessions.length })
   if (path.startsWith('/auth/')) return send(res, 204)
@@ -105,7 +105,7 @@ async function handle(req: IncomingMessage, res: ServerResponse): Promise<void> 
   }
   if (path === '/users/import') {
     await body(req)
-    return send(res, 202, f.tasks[0])
+    return send(res, 202, { taskUID: f.tasks[0]!.uid })
   }
   const [, room = '', id, verb] = path.split('/')
   const all = rooms[room]
@@ -125,7 +125,7 @@ async function handle(req: IncomingMessage, res: ServerResponse): Promise<void> 
       s.status = { phase: 'Applying', observedGeneration: 0, conditions: [] }
       later(s)
     }
-    if (room === 'tokens') Object.assign(o, { token: 'smbgw_pat_8kq2v7n5c1x9z3m4' })
+    if (room === 'tokens') Object.assign(o, { secret: 'smbgw_pat_8kq2v7n5c1x9z3m4' })
     all.push(o)
     emit(kind + '.created', o)
     return send(res, 201, o)

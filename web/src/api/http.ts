@@ -8,8 +8,8 @@ export interface Options {
   body?: unknown
   /** Sent as it is, with this content type; `body` is ignored. */
   raw?: { type: string; text: string }
-  /** The revision that was read; becomes If-Match. */
-  revision?: number
+  /** The revision that was read; becomes If-Match. "*" is any, for what has no revisions. */
+  revision?: number | '*'
   /** Names the click, so that it can be followed to the agent. One is made if there is none. */
   requestID?: string
   idempotencyKey?: string
@@ -57,7 +57,7 @@ export async function request<T>(path: string, o: Options = {}): Promise<T> {
     const csrf = cookie('smbgw_csrf')
     if (csrf) headers['X-CSRF-Token'] = csrf
     if (method === 'POST') headers['Idempotency-Key'] = o.idempotencyKey ?? requestID
-    if (o.revision !== undefined) headers['If-Match'] = `"${o.revision}"`
+    if (o.revision !== undefined) headers['If-Match'] = o.revision === '*' ? '*' : `"${o.revision}"`
   }
 
   let res: Response

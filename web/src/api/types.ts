@@ -94,6 +94,9 @@ export type NodePhase = 'Online' | 'Offline' | 'Fenced' | 'Pending'
 export interface Node extends Meta {
   name: string
   shareRoots?: string[]
+  /** What a person said; goes before what the agent reports. */
+  advertisedAddress?: string
+  /** Where clients reach the node. */
   address?: string
   smbPort?: number
   status: {
@@ -115,8 +118,10 @@ export interface Node extends Meta {
 }
 
 export interface Enrolment {
+  uid: string
   token: string
   expiresAt: string
+  server: string
   command: string
   fingerprint: string
 }
@@ -128,8 +133,10 @@ export interface Task extends Meta {
   title: string
   state: TaskState
   done: number
+  failed: number
   total: number
   message?: string
+  startedBy?: string
   startedAt?: string
   finishedAt?: string
   items?: { name: string; ok: boolean; detail?: string }[]
@@ -151,19 +158,21 @@ export interface AuditEntry {
 }
 
 export interface Me {
+  uid: string
   name: string
   kind: string
+  role?: string
   privileges?: string[]
 }
 
-export interface Token extends Partial<Meta> {
-  uid: string
+export interface Token extends Meta {
   name: string
   privileges?: string[]
-  createdAt: string
   expiresAt?: string
   lastUsedAt?: string
-  token?: string
+  owner?: string
+  /** In the answer to the POST only. */
+  secret?: string
 }
 
 export interface WebSession {

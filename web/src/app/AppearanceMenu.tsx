@@ -25,12 +25,12 @@ export function AppearanceMenu({ trigger }: { trigger: ReactNode }) {
               key={g}
               selectionMode="single"
               disallowEmptySelection
-              selectedKeys={[a[g]]}
-              onSelectionChange={(keys) => setAppearance({ [g]: [...keys][0] })}
+              selectedKeys={[`${g}:${a[g]}`]}
+              onSelectionChange={(keys) => setAppearance({ [g]: String([...keys][0]).slice(g.length + 1) })}
             >
               <Header className="menu-head">{t.appearance[g]}</Header>
               {groups[g].map((id) => (
-                <MenuItem key={id} id={id} className="menu-item" textValue={t.appearance.choices[id]}>
+                <MenuItem key={id} id={`${g}:${id}`} className="menu-item" textValue={t.appearance.choices[id]}>
                   {t.appearance.choices[id]}
                   <Check className="tick" aria-hidden />
                 </MenuItem>

@@ -90,7 +90,7 @@ export function Shell() {
   if (me.isError && me.data === undefined)
     return (
       <main className="gate">
-        <LoadError error={me.error} retry={() => void me.refetch()} />
+        <LoadError page error={me.error} retry={() => void me.refetch()} />
         {me.error instanceof UnreachableError && <KeepTrying run={() => void me.refetch()} />}
       </main>
     )

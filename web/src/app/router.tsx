@@ -114,7 +114,7 @@ export const router = createRouter({
   defaultNotFoundComponent: NotFound,
   defaultErrorComponent: ({ error, reset }) => (
     <div className="page">
-      <LoadError error={error} retry={reset} />
+      <LoadError page error={error} retry={reset} />
     </div>
   ),
 })
@@ -124,6 +124,7 @@ function NotFound() {
   return (
     <main className="gate">
       <Blank
+        page
         icon={<Compass aria-hidden />}
         title={t.error.notFound}
         actions={<Button onPress={() => void navigate({ to: '/shares' as string })}>{t.share.toList}</Button>}

@@ -4,12 +4,13 @@ import { ProblemError, UnreachableError } from '../api/problem'
 import { t } from '../i18n'
 import { Button } from './Button'
 
-/** What a page shows when there is nothing: why, and what to do. */
-export function Blank(p: { icon: ReactNode; title: string; children?: ReactNode; actions?: ReactNode }) {
+/** What a page shows when there is nothing: why, and what to do. With `page`, its heading is the page's. */
+export function Blank(p: { icon: ReactNode; title: string; children?: ReactNode; actions?: ReactNode; page?: boolean }) {
+  const Heading = p.page ? 'h1' : 'h2'
   return (
     <div className="blank">
       <span className="mark">{p.icon}</span>
-      <h2>{p.title}</h2>
+      <Heading>{p.title}</Heading>
       {p.children && <p>{p.children}</p>}
       {p.actions && <div className="row">{p.actions}</div>}
     </div>
@@ -24,14 +25,16 @@ export function describe(err: unknown): { text: string; id?: string } {
 }
 
 /** A page that could not be loaded. */
-export function LoadError({ error, retry }: { error: unknown; retry?: () => void }) {
+/** With `page`, its heading is the page's. */
+export function LoadError({ error, retry, page }: { error: unknown; retry?: () => void; page?: boolean }) {
+  const Heading = page ? 'h1' : 'h2'
   const { text, id } = describe(error)
   return (
     <div className="blank bad" role="alert">
       <span className="mark">
         <CircleAlert aria-hidden />
       </span>
-      <h2>{t.error.loadTitle}</h2>
+      <Heading>{t.error.loadTitle}</Heading>
       <p>{text}</p>
       {id && <p className="small mono">{t.error.requestID(id)}</p>}
       {retry && (

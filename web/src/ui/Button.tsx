@@ -18,7 +18,9 @@ export function Button({ look = 'plain', size = 'md', full, busy, className = ''
   return (
     <AriaButton
       {...rest}
-      isPending={busy}
+      // Not isPending: React Aria would announce it by a label that is gone a moment later.
+      onPress={busy ? undefined : rest.onPress}
+      data-busy={busy || undefined}
       className={`btn ${look} ${size} ${full ? 'full' : ''} ${className}`}
     >
       {busy && <LoaderCircle className="spin" aria-hidden />}

@@ -2,7 +2,7 @@ import type { Condition } from '../api/types'
 import { t } from '../i18n'
 import { SkeletonLines } from './Blank'
 import { reasonRemedy, reasonTitle } from './reasons'
-import { ConditionIcon } from './State'
+import { badWhenTrue, ConditionIcon } from './State'
 import { Time } from './Time'
 
 const order = ['Ready', 'Applied', 'Reachable', 'InSync', 'Degraded']
@@ -32,7 +32,7 @@ export function ConditionsCard({ conditions, generation }: { conditions?: Condit
 
 function ConditionRow({ c, generation }: { c: Condition; generation?: number }) {
   const names = t.condition.types as Record<string, string>
-  const bad = c.type === 'Degraded' ? c.status === 'True' : c.status === 'False'
+  const bad = badWhenTrue(c.type) ? c.status === 'True' : c.status === 'False'
   const remedy = bad ? reasonRemedy(c.reason) : undefined
   return (
     <li className="condition">

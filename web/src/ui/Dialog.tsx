@@ -1,7 +1,7 @@
 import { X } from 'lucide-react'
 import { type FormEvent, type ReactNode, useEffect, useRef } from 'react'
 import { Dialog as AriaDialog } from 'react-aria-components/Dialog'
-import { Form } from 'react-aria-components/Form'
+import { Form, FormContext } from 'react-aria-components/Form'
 import { Heading } from 'react-aria-components/Heading'
 import { Modal, ModalOverlay } from 'react-aria-components/Modal'
 import { t } from '../i18n'
@@ -46,15 +46,20 @@ export function Dialog(p: DialogProps) {
       <Modal className={p.wide ? 'modal wide' : 'modal'}>
         <AriaDialog className="dialog" role={p.alert ? 'alertdialog' : 'dialog'}>
           {p.onSubmit ? (
-            <Form
+            // A Form hands its props down to Forms inside it: this dialog must not send the one that it was opened from.
+            <FormContext value={null}>
+              <Form
               ref={form}
               onSubmit={(e: FormEvent) => {
                 e.preventDefault()
+                // Nor must the event bubble up to it through the React tree.
+                e.stopPropagation()
                 if (!p.busy) p.onSubmit?.()
               }}
             >
               {inside}
-            </Form>
+              </Form>
+            </FormContext>
           ) : (
             inside
           )}

@@ -57,7 +57,9 @@ export function Select(p: {
     >
       <Label>{p.label}</Label>
       <AriaButton className="btn select-btn">
-        <SelectValue className="truncate" />
+        <SelectValue className="truncate">
+          {({ isPlaceholder, selectedText, defaultChildren }) => (isPlaceholder ? defaultChildren : selectedText)}
+        </SelectValue>
         <ChevronDown aria-hidden />
       </AriaButton>
       {p.hint && (

@@ -35,9 +35,11 @@ export function State({ of }: { of: string }) {
   )
 }
 
+/** Conditions whose "True" is bad news. */
+export const badWhenTrue = (type: string): boolean => type === 'Degraded' || type === 'Fenced'
+
 export function ConditionIcon({ status, type }: { status: string; type: string }) {
-  // Degraded is the one condition whose "True" is bad news.
-  const good = type === 'Degraded' ? 'False' : 'True'
+  const good = badWhenTrue(type) ? 'False' : 'True'
   if (status === good) return <CircleCheck className="good-text" aria-hidden />
   if (status === 'Unknown') return <CircleDashed className="busy-text" aria-hidden />
   return <CircleX className="bad-text" aria-hidden />

@@ -178,7 +178,7 @@ function Password() {
         className="pad stack loose"
         onSubmit={(e) => {
           e.preventDefault()
-          save.mutate()
+          if (!save.isPending) save.mutate()
         }}
       >
         <TextField

@@ -11,10 +11,7 @@ import { TextField } from '../../ui/Field'
 import { usePageTitle } from '../../ui/title'
 import { login, meQuery, statusQuery } from './api'
 import { Gate } from './Gate'
-
-/** Only a path of our own may be the goal after login, or a link could send people elsewhere. */
-export const safeNext = (next: string | undefined): string =>
-  next && /^\/(?![/\\])/.test(next) && !next.startsWith('/login') ? next : '/shares'
+import { safeNext } from './next'
 
 export function LoginPage() {
   usePageTitle(t.auth.login)
@@ -40,7 +37,7 @@ export function LoginPage() {
           className="stack loose"
           onSubmit={(e) => {
             e.preventDefault()
-            enter.mutate()
+            if (!enter.isPending) enter.mutate()
           }}
         >
           <TextField

@@ -51,7 +51,7 @@ export function SetupPage() {
           className="stack loose"
           onSubmit={(e) => {
             e.preventDefault()
-            if (again === password) make.mutate()
+            if (again === password && !make.isPending) make.mutate()
           }}
         >
           <TextField

@@ -1,4 +1,4 @@
-import { useMutation } from '@tanstack/react-query'
+import { useMutation, useQuery } from '@tanstack/react-query'
 import { useState } from 'react'
 import { fieldErrors } from '../../api/problem'
 import { queryClient } from '../../app/queries'
@@ -9,7 +9,7 @@ import { Code } from '../../ui/Copy'
 import { Dialog, FormFooter } from '../../ui/Dialog'
 import { Checkbox, TextField } from '../../ui/Field'
 import { Select } from '../../ui/Menu'
-import { createToken } from './api'
+import { createToken, meQuery } from './api'
 
 const privileges = [
   'Share.Audit',
@@ -21,11 +21,15 @@ const privileges = [
   'Task.Audit',
   'Task.Modify',
   'Audit.Audit',
+  'Auth.Audit',
+  'Auth.Modify',
 ] as const
 const lives = ['30', '90', '365', 'never'] as const
 
 /** Makes an API token and shows it this once. */
 export function TokenForm({ onClose }: { onClose: () => void }) {
+  // Nobody can give more than they hold.
+  const held = useQuery(meQuery).data?.privileges
   const [name, setName] = useState('')
   const [chosen, setChosen] = useState<string[]>(['Share.Audit'])
   const [life, setLife] = useState<string>('90')
@@ -40,7 +44,7 @@ export function TokenForm({ onClose }: { onClose: () => void }) {
     gcTime: 0,
   })
   const errs = fieldErrors(make.error, ['name', 'privileges', 'expiresAt'])
-  const token = make.data?.token
+  const token = make.data?.secret
   return (
     <Dialog
       title={token ? t.account.tokenMade : t.account.createToken}
@@ -82,7 +86,7 @@ export function TokenForm({ onClose }: { onClose: () => void }) {
           />
           <fieldset className="choices">
             <legend className="field-label">{t.account.privileges}</legend>
-            {privileges.map((p) => (
+            {privileges.filter((p) => !held || held.includes(p)).map((p) => (
               <Checkbox
                 key={p}
                 label={t.privileges[p]}

@@ -43,7 +43,7 @@ export const sessionsQuery = queryOptions({
   queryKey: ['session', 'list'],
   queryFn: ({ signal }) => list<WebSession>('/auth/sessions', {}, signal),
 })
-export const endSession = (uid: string) => request<unknown>(`/auth/sessions/${uid}`, { method: 'DELETE' })
+export const endSession = (uid: string) => request<unknown>(`/auth/sessions/${uid}`, { method: 'DELETE', revision: '*' })
 
 /** Reads the bootstrap code out of the fragment that the server prints, `#/setup?code=…`. A fragment never reaches a
  * server's or a proxy's log. */

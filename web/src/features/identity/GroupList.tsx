@@ -143,7 +143,8 @@ export function GroupList() {
         <Confirm
           title={t.group.deleteTitle(open.group.name)}
           action={t.group.deleteAction}
-          run={() => deleteGroup(open.group, newID())}
+          run={(force) => deleteGroup(open.group, newID(), force)}
+          inUse="group.in_use"
           onDone={() => toast(t.group.deleted(open.group.name))}
           onClose={close}
         >
@@ -159,8 +160,8 @@ function GroupForm({ group, onClose }: { group?: Group; onClose: () => void }) {
   const [members, setMembers] = useState(group?.members ?? [])
   const save = useMutation({
     mutationFn: () => {
-      const body = { name: name.trim(), members }
-      return group ? updateGroup(group, body, newID()) : createGroup(body, newID())
+      if (group) return updateGroup(group, { members }, newID())
+      return createGroup({ name: name.trim(), members }, newID())
     },
     onSuccess: (g) => {
       toast(group ? t.group.saved(g.name) : t.group.created(g.name))
@@ -183,7 +184,8 @@ function GroupForm({ group, onClose }: { group?: Group; onClose: () => void }) {
         value={name}
         onChange={setName}
         errors={errs.fields.name}
-        hint={t.group.nameHint}
+        hint={group ? t.user.nameStays : t.group.nameHint}
+        readOnly={Boolean(group)}
         required
         autoFocus={!group}
       />

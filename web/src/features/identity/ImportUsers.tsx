@@ -6,7 +6,7 @@ import { DropZone } from 'react-aria-components/DropZone'
 import { FileTrigger } from 'react-aria-components/FileTrigger'
 import { newID } from '../../api/http'
 import { t } from '../../i18n'
-import { ErrorNotice } from '../../ui/Blank'
+import { ErrorNotice, SkeletonLines } from '../../ui/Blank'
 import { Button } from '../../ui/Button'
 import { Dialog, FormFooter } from '../../ui/Dialog'
 import { TaskProgress } from '../task/TaskProgress'
@@ -17,9 +17,9 @@ import { csvRows, importUsers } from './api'
 export function ImportUsers({ onClose }: { onClose: () => void }) {
   const [file, setFile] = useState<{ name: string; text: string } | null>(null)
   const send = useMutation({ mutationFn: () => importUsers(file!.text, newID()) })
-  const task = useQuery({ ...taskQuery(send.data?.uid ?? ''), enabled: Boolean(send.data) })
+  const task = useQuery({ ...taskQuery(send.data?.taskUID ?? ''), enabled: Boolean(send.data) })
   const take = async (f: Blob & { name?: string }) => setFile({ name: f.name ?? 'users.csv', text: await f.text() })
-  const now = task.data ?? send.data
+  const now = task.data
 
   return (
     <Dialog
@@ -28,17 +28,21 @@ export function ImportUsers({ onClose }: { onClose: () => void }) {
       busy={send.isPending}
       onSubmit={() => file && !send.data && send.mutate()}
       footer={
-        now ? (
+        send.data ? (
           <Button look="primary" onPress={onClose}>
-            {isBusy(now) ? t.user.importBackground : t.common.done}
+            {!now || isBusy(now) ? t.user.importBackground : t.common.done}
           </Button>
         ) : (
           <FormFooter submit={t.user.importAction} disabled={!file} busy={send.isPending} onClose={onClose} />
         )
       }
     >
-      {now ? (
-        <TaskProgress task={now} />
+      {send.data ? (
+        now ? (
+          <TaskProgress task={now} />
+        ) : (
+          <SkeletonLines lines={2} />
+        )
       ) : (
         <>
           <p className="muted">{t.user.importText}</p>

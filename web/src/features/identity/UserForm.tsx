@@ -33,8 +33,8 @@ export function UserForm({ user, name: start, onClose, onDone }: UserFormProps) 
   const save = useMutation({
     mutationFn: () => {
       const body: UserSpec = { name: name.trim(), fullName, enabled, groups }
-      if (password) body.password = password
-      return user ? updateUser(user, body, newID()) : createUser(body, newID())
+      if (!user) return createUser({ ...body, password }, newID())
+      return updateUser(user, { fullName, enabled, groups }, newID())
     },
     onSuccess: (u) => {
       toast(user ? t.user.saved(u.name) : t.user.created(u.name))
@@ -58,7 +58,8 @@ export function UserForm({ user, name: start, onClose, onDone }: UserFormProps) 
         value={name}
         onChange={setName}
         errors={errs.fields.name}
-        hint={t.user.nameHint}
+        hint={user ? t.user.nameStays : t.user.nameHint}
+        readOnly={Boolean(user)}
         required
         autoFocus={!user && !start}
       />
@@ -69,7 +70,7 @@ export function UserForm({ user, name: start, onClose, onDone }: UserFormProps) 
         onChange={setFullName}
         errors={errs.fields.fullName}
         optional
-        autoFocus={Boolean(start)}
+        autoFocus={Boolean(start || user)}
       />
       {!user && (
         <NewPassword

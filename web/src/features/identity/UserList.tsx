@@ -185,7 +185,8 @@ export function UserList() {
           title={t.user.deleteTitle(open.user.name)}
           action={t.user.deleteAction}
           typed={{ name: open.user.name, label: t.share.typeName(open.user.name) }}
-          run={() => deleteUser(open.user, newID())}
+          run={(force) => deleteUser(open.user, newID(), force)}
+          inUse="user.in_use"
           onDone={() => toast(t.user.deleted(open.user.name))}
           onClose={close}
         >

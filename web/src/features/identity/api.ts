@@ -1,6 +1,7 @@
 import { infiniteQueryOptions, queryOptions } from '@tanstack/react-query'
 import { list, request } from '../../api/http'
-import type { Group, Task, User, UserSpec } from '../../api/types'
+import { atRevision } from '../../api/revision'
+import type { Group, User, UserSpec } from '../../api/types'
 import { queryClient } from '../../app/queries'
 
 export interface PeopleSearch {
@@ -51,18 +52,27 @@ const changed = <T>(v: T): T => {
 export const createUser = (body: UserSpec, requestID: string) =>
   request<User>('/users', { method: 'POST', body, requestID }).then(changed)
 export const updateUser = (u: User, change: Partial<UserSpec>, requestID: string) =>
-  request<User>(`/users/${u.uid}`, { method: 'PATCH', body: change, revision: u.revision, requestID }).then(changed)
-export const deleteUser = (u: User, requestID: string) =>
-  request<unknown>(`/users/${u.uid}`, { method: 'DELETE', revision: u.revision, requestID }).then(changed)
+  atRevision(`/users/${u.uid}`, u, (revision) =>
+    request<User>(`/users/${u.uid}`, { method: 'PATCH', body: change, revision, requestID }),
+  ).then(changed)
+/** With force, also while shares name the user. */
+export const deleteUser = (u: User, requestID: string, force = false) =>
+  atRevision(`/users/${u.uid}`, u, (revision) =>
+    request<unknown>(`/users/${u.uid}${force ? '?force=true' : ''}`, { method: 'DELETE', revision, requestID }),
+  ).then(changed)
 export const importUsers = (csv: string, requestID: string) =>
-  request<Task>('/users/import', { method: 'POST', raw: { type: 'text/csv', text: csv }, requestID })
+  request<{ taskUID: string }>('/users/import', { method: 'POST', raw: { type: 'text/csv', text: csv }, requestID })
 
 export const createGroup = (body: { name: string; members: string[] }, requestID: string) =>
   request<Group>('/groups', { method: 'POST', body, requestID }).then(changed)
 export const updateGroup = (g: Group, change: { name?: string; members?: string[] }, requestID: string) =>
-  request<Group>(`/groups/${g.uid}`, { method: 'PATCH', body: change, revision: g.revision, requestID }).then(changed)
-export const deleteGroup = (g: Group, requestID: string) =>
-  request<unknown>(`/groups/${g.uid}`, { method: 'DELETE', revision: g.revision, requestID }).then(changed)
+  atRevision(`/groups/${g.uid}`, g, (revision) =>
+    request<Group>(`/groups/${g.uid}`, { method: 'PATCH', body: change, revision, requestID }),
+  ).then(changed)
+export const deleteGroup = (g: Group, requestID: string, force = false) =>
+  atRevision(`/groups/${g.uid}`, g, (revision) =>
+    request<unknown>(`/groups/${g.uid}${force ? '?force=true' : ''}`, { method: 'DELETE', revision, requestID }),
+  ).then(changed)
 
 /** A password that is long enough to be safe and has no letters that look alike: 20 characters, about 115 bits. */
 export function makePassword(): string {

@@ -42,6 +42,8 @@ export function AddNode({ onClose }: { onClose: () => void }) {
         <>
           <p>{t.node.runThis}</p>
           <Code text={e.command} label={t.common.copyThis(t.share.command)} />
+          <p>{t.node.pasteToken}</p>
+          <Code text={e.token} label={t.common.copyThis(t.node.token)} />
           <dl className="facts">
             <dt>{t.node.tokenExpires}</dt>
             <dd>{exact(e.expiresAt)}</dd>

@@ -31,6 +31,7 @@ export function NodePage() {
     return (
       <div className="page">
         <Blank
+          page
           icon={<ServerOff aria-hidden />}
           title={t.node.gone}
           actions={<Button onPress={() => void navigate({ to: '/nodes' })}>{t.node.toList}</Button>}
@@ -40,7 +41,7 @@ export function NodePage() {
   if (node.isError && !n)
     return (
       <div className="page">
-        <LoadError error={node.error} retry={() => void node.refetch()} />
+        <LoadError page error={node.error} retry={() => void node.refetch()} />
       </div>
     )
   return (
@@ -191,14 +192,12 @@ function FactsCard({ node: n }: { node?: Node }) {
 
 function NodeForm({ node, onClose }: { node: Node; onClose: () => void }) {
   const [name, setName] = useState(node.name)
-  const [address, setAddress] = useState(node.address ?? '')
-  const [port, setPort] = useState(String(node.smbPort || 445))
+  const [address, setAddress] = useState(node.advertisedAddress ?? '')
   const save = useMutation({
     mutationFn: () => {
       const change: Record<string, unknown> = {}
       if (name !== node.name) change.name = name.trim()
-      if (address !== (node.address ?? '')) change.address = address.trim()
-      if (Number(port) !== (node.smbPort || 445)) change.smbPort = Number(port)
+      if (address !== (node.advertisedAddress ?? '')) change.advertisedAddress = address.trim()
       return updateNode(node, change, newID())
     },
     onSuccess: (n) => {
@@ -206,7 +205,7 @@ function NodeForm({ node, onClose }: { node: Node; onClose: () => void }) {
       onClose()
     },
   })
-  const errs = fieldErrors(save.error, ['name', 'address', 'smbPort'])
+  const errs = fieldErrors(save.error, ['name', 'advertisedAddress'])
   return (
     <Dialog
       title={t.node.editTitle(node.name)}
@@ -220,12 +219,13 @@ function NodeForm({ node, onClose }: { node: Node; onClose: () => void }) {
       <TextField
         label={t.node.address}
         hint={t.node.addressHint}
-        name="address"
+        name="advertisedAddress"
         value={address}
         onChange={setAddress}
-        errors={errs.fields.address}
+        errors={errs.fields.advertisedAddress}
+        placeholder={node.address}
+        optional
       />
-      <TextField label={t.node.port} name="smbPort" value={port} onChange={setPort} errors={errs.fields.smbPort} />
       <ErrorNotice error={isStale(save.error) ? new Error(t.error.changedText) : save.error} extra={errs.rest} />
     </Dialog>
   )

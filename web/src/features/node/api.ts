@@ -14,7 +14,7 @@ const changed = <T>(v: T): T => {
   void queryClient.invalidateQueries({ queryKey: ['node'] })
   return v
 }
-export const updateNode = (n: Node, change: Partial<Pick<Node, 'name' | 'address' | 'smbPort'>>, requestID: string) =>
+export const updateNode = (n: Node, change: Partial<Pick<Node, 'name' | 'advertisedAddress'>>, requestID: string) =>
   request<Node>(`/nodes/${n.uid}`, { method: 'PATCH', body: change, revision: n.revision, requestID }).then(changed)
 export const deleteNode = (n: Node, requestID: string) =>
   request<unknown>(`/nodes/${n.uid}`, { method: 'DELETE', revision: n.revision, requestID }).then(changed)

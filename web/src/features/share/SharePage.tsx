@@ -35,6 +35,7 @@ export function SharePage() {
     return (
       <div className="page">
         <Blank
+          page
           icon={<FolderX aria-hidden />}
           title={s ? t.share.goneNamed(s.name) : t.share.gone}
           actions={<Button onPress={() => void navigate({ to: '/shares' })}>{t.share.toList}</Button>}
@@ -46,7 +47,7 @@ export function SharePage() {
   if (share.isError && !s)
     return (
       <div className="page">
-        <LoadError error={share.error} retry={() => void share.refetch()} />
+        <LoadError page error={share.error} retry={() => void share.refetch()} />
       </div>
     )
   return (

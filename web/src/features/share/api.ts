@@ -1,6 +1,7 @@
 import { infiniteQueryOptions, queryOptions } from '@tanstack/react-query'
 import { list, quote, request } from '../../api/http'
-import { isStale, ProblemError } from '../../api/problem'
+import { ProblemError } from '../../api/problem'
+import { atRevision } from '../../api/revision'
 import type { AuditEntry, Share, ShareSpec } from '../../api/types'
 import { queryClient } from '../../app/queries'
 
@@ -53,29 +54,13 @@ const keep = (s: Share): Share => {
 export const createShare = (body: ShareSpec, requestID: string) =>
   request<Share>('/shares', { method: 'POST', body, requestID }).then(keep)
 
-/** A status report also moves the revision. When the spec is still the one that was read (same generation), a stale
- * revision is no conflict: read again and repeat. A real one stays an error for people. */
-export async function atRevision<T>(base: Share, send: (revision: number) => Promise<T>): Promise<T> {
-  let revision = base.revision
-  for (let tries = 0; ; tries++) {
-    try {
-      return await send(revision)
-    } catch (err) {
-      if (!isStale(err) || tries >= 4) throw err
-      const now = await request<Share>(`/shares/${base.uid}`)
-      if (now.generation !== base.generation) throw err
-      revision = now.revision
-    }
-  }
-}
-
 export const updateShare = (base: Share, change: Partial<ShareSpec>, requestID: string) =>
-  atRevision(base, (revision) =>
+  atRevision(`/shares/${base.uid}`, base, (revision) =>
     request<Share>(`/shares/${base.uid}`, { method: 'PATCH', body: change, revision, requestID }),
   ).then(keep)
 
 export const deleteShare = (base: Share, requestID: string) =>
-  atRevision(base, (revision) =>
+  atRevision(`/shares/${base.uid}`, base, (revision) =>
     request<Share | undefined>(`/shares/${base.uid}`, { method: 'DELETE', revision, requestID }),
   ).then(() => void queryClient.invalidateQueries({ queryKey: ['share'] }))
 

@@ -31,7 +31,7 @@ export const mountCifs = (t: Target): string =>
 /** The first user of a share that is no group, for the examples. */
 export const exampleUser = (s: Share, fallback: string): string => s.validUsers?.find((u) => !/^[@+&]/.test(u)) ?? fallback
 
-const plain = /^[A-Za-z_/][\w ./@-]*$/
+const plain = /^[A-Za-z_/][\w ./-]*$/
 const reserved = /^(true|false|null|yes|no|on|off|y|n|~)$/i
 const scalar = (v: string | boolean): string =>
   typeof v === 'boolean' ? String(v) : plain.test(v) && !reserved.test(v) && v.trim() === v ? v : JSON.stringify(v)

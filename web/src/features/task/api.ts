@@ -16,5 +16,5 @@ export const taskQuery = (uid: string) =>
     refetchInterval: (q) => (busy(q.state.data) ? 2000 : false),
   })
 export const cancelTask = (t: Task) =>
-  request<unknown>(`/tasks/${t.uid}/cancel`, { method: 'POST', revision: t.revision })
+  request<unknown>(`/tasks/${t.uid}/cancel`, { method: 'POST' })
 export const isBusy = busy

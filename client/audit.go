@@ -25,7 +25,8 @@ type AuditEntry struct {
 
 // Actor is who made a change.
 type Actor struct {
-	Kind string `json:"kind"`
+	Kind string `json:"kind"` // account, token, node or system
+	UID  string `json:"uid,omitempty"`
 	Name string `json:"name"`
 }
 

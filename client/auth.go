@@ -9,8 +9,10 @@ import (
 
 // Identity is who the server takes the caller for.
 type Identity struct {
+	UID        string   `json:"uid"`
 	Name       string   `json:"name"`
-	Kind       string   `json:"kind"`
+	Kind       string   `json:"kind"` // account or token
+	Role       string   `json:"role,omitempty"`
 	Privileges []string `json:"privileges"`
 }
 
@@ -24,12 +26,14 @@ type TokenSpec struct {
 // Token is an API token. Secret is there only in the answer to its creation.
 type Token struct {
 	Meta
-	Name       string     `json:"name"`
-	Privileges []string   `json:"privileges"`
-	ExpiresAt  *time.Time `json:"expiresAt,omitempty"`
-	Owner      string     `json:"owner"`
-	LastUsedAt *time.Time `json:"lastUsedAt,omitempty"`
-	Secret     string     `json:"secret,omitempty"`
+	Name         string     `json:"name"`
+	Privileges   []string   `json:"privileges"`
+	ExpiresAt    *time.Time `json:"expiresAt,omitempty"`
+	Owner        string     `json:"owner"`
+	OwnerUID     string     `json:"ownerUID,omitempty"`
+	LastUsedAt   *time.Time `json:"lastUsedAt,omitempty"`
+	LastUsedAddr string     `json:"lastUsedAddr,omitempty"`
+	Secret       string     `json:"secret,omitempty"`
 }
 
 // AccountSpec is what clients write of an account.
@@ -69,10 +73,21 @@ func (c *Client) Me(ctx context.Context) (Identity, error) {
 
 // Login opens a login session, which later calls use. Use it to create a token, then [Client.Logout].
 func (c *Client) Login(ctx context.Context, name, password string) error {
-	c.mu.Lock()
-	c.session = &session{cookies: map[string]string{}}
-	c.mu.Unlock()
+	c.open()
 	return c.do(ctx, call{method: http.MethodPost, path: "/auth/login", body: map[string]string{"name": name, "password": password}})
+}
+
+// Setup makes the first administrator, with the code that the server printed at its start, and opens a login session.
+func (c *Client) Setup(ctx context.Context, code, name, password string) error {
+	c.open()
+	return c.do(ctx, call{method: http.MethodPost, path: "/auth/setup", body: map[string]string{"code": code, "name": name, "password": password}})
+}
+
+// open makes later calls keep cookies.
+func (c *Client) open() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.session = &session{cookies: map[string]string{}}
 }
 
 // Logout ends the login session.

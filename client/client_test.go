@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -120,19 +121,16 @@ func TestRetriesOnlyWhatIsSafe(t *testing.T) {
 			func(c *Client) error { _, err := c.Me(context.Background()); return err }, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var mu sync.Mutex
-			tries := 0
+			var tries atomic.Int64
 			c, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
-				mu.Lock()
-				tries++
-				mu.Unlock()
+				tries.Add(1)
 				tt.reply(w)
 			})
 			if err := tt.call(c); err == nil {
 				t.Fatal("want an error")
 			}
-			if tries != tt.tries {
-				t.Errorf("%d tries, want %d", tries, tt.tries)
+			if got := int(tries.Load()); got != tt.tries {
+				t.Errorf("%d tries, want %d", got, tt.tries)
 			}
 		})
 	}

@@ -20,8 +20,13 @@ type Meta struct {
 	UpdatedAt  time.Time `json:"updatedAt"`
 }
 
-// ETag returns the entity tag of this state of the object.
-func (m Meta) ETag() string { return strconv.Quote(strconv.FormatInt(m.Revision, 10)) }
+// ETag returns the entity tag of this state of the object; [Any] if the state is not known.
+func (m Meta) ETag() string {
+	if m.Revision == 0 {
+		return Any
+	}
+	return strconv.Quote(strconv.FormatInt(m.Revision, 10))
+}
 
 // Any as an ETag changes an object whatever state it is in.
 const Any = "*"

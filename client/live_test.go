@@ -109,7 +109,9 @@ func TestPollingAsTheLastWay(t *testing.T) {
 }
 
 func TestARefusedStreamEnds(t *testing.T) {
-	c, _ := serve(t, func(w http.ResponseWriter, r *http.Request) { problemAnswer(w, http.StatusUnauthorized, "auth.unauthenticated", false) })
+	c, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		problemAnswer(w, http.StatusUnauthorized, "auth.unauthenticated", false)
+	})
 	n := 0
 	for _, err := range c.Events(t.Context()) {
 		n++

@@ -55,6 +55,9 @@ type EnrolmentSpec struct {
 type Enrolment struct {
 	UID         string    `json:"uid"`
 	Name        string    `json:"name"`
+	Node        string    `json:"node,omitempty"` // UID of the node, once there is one
+	Used        bool      `json:"used"`
+	CreatedAt   time.Time `json:"createdAt"`
 	Token       string    `json:"token"`
 	ExpiresAt   time.Time `json:"expiresAt"`
 	Command     string    `json:"command"`

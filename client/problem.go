@@ -82,4 +82,6 @@ func problemOf(res *http.Response, body []byte, requestID string) *Problem {
 const (
 	// CodeStale tells that the object was changed since its ETag was read.
 	CodeStale = "request.stale"
+	// CodeUnauthenticated tells that there is no token, or that it is unknown, expired or revoked.
+	CodeUnauthenticated = "auth.unauthenticated"
 )

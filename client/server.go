@@ -8,6 +8,7 @@ import (
 // Version tells what the server is.
 type Version struct {
 	Version string `json:"version"`
+	API     string `json:"api"`
 	// Fingerprint is that of the server's CA, as the server says it.
 	Fingerprint string `json:"fingerprint,omitempty"`
 }
@@ -19,9 +20,16 @@ func (c *Client) Version(ctx context.Context) (Version, error) {
 	return v, err
 }
 
-// Health returns the server's own account of its health.
-func (c *Client) Health(ctx context.Context) (map[string]any, error) {
-	var h map[string]any
+// Health is the server's own account of how it is.
+type Health struct {
+	Status   string `json:"status"` // ok or degraded
+	Database string `json:"database"`
+	Agents   int    `json:"agents"` // with a live link
+}
+
+// Health returns how the server is.
+func (c *Client) Health(ctx context.Context) (Health, error) {
+	var h Health
 	err := c.do(ctx, call{method: http.MethodGet, path: "/health", into: &h})
 	return h, err
 }

@@ -52,6 +52,10 @@ func upCommand() *cobra.Command {
 		if err := placeAgent(dir, filepath.Join(dir, "shares"), &agentCfg); err != nil {
 			return err
 		}
+		if closed := closedDir(agentCfg.Instance.ShareRoots[0]); closed != "" && os.Geteuid() == 0 {
+			agentCfg.Instance.ForceUser = "root"
+			fmt.Fprintf(cmd.OutOrStdout(), "\n  Note: %s is closed to other users, so the files of shares belong to root in this try-out.\n", closed)
+		}
 		s, err := openServer(cmd.Context(), dir, serverCfg)
 		if err != nil {
 			return err
@@ -59,6 +63,17 @@ func upCommand() *cobra.Command {
 		return runBoth(cmd, dir, s, agentCfg)
 	}
 	return cmd
+}
+
+// closedDir returns the first directory on the way to path that others may not enter, such as /root, or "". The account
+// that owns the files of shares could not reach them there.
+func closedDir(path string) string {
+	for dir := path; dir != "/"; dir = filepath.Dir(dir) {
+		if info, err := os.Stat(dir); err == nil && info.Mode().Perm()&0o001 == 0 {
+			return dir
+		}
+	}
+	return ""
 }
 
 // openLog returns the file for the log, which would drown the banner on a terminal.

@@ -99,7 +99,7 @@ func Run(ctx context.Context, c Config) error {
 	}
 	if c.Link == nil {
 		c.Link, err = link.NewClient(IdentityDir(c.StateDir), link.ClientOptions{
-			Facts:   link.Facts{Hostname: hostname(), AgentVersion: c.Version, OS: osName()},
+			Facts:   Facts(c.Version),
 			Applied: store.revision, Log: c.Log, Clock: c.Clock,
 		})
 		if err != nil {

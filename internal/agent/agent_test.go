@@ -254,7 +254,7 @@ func TestProblemsOfShares(t *testing.T) {
 		s.Shares = []desired.Share{etc, missing, good}
 	})
 	rep := r.reported("ready", ready("s-good", 1))
-	for uid, reason := range map[string]string{"s-etc": "share.path_not_allowed", "s-missing": "share.path_missing"} {
+	for uid, reason := range map[string]string{"s-etc": "share.path_outside_roots", "s-missing": "share.path_missing"} {
 		if !notReady(uid, reason)(rep) {
 			t.Errorf("%s: %+v", uid, find(rep, uid))
 		}

@@ -9,8 +9,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pve-smb-gateway/smbgw/internal/link"
 	"github.com/pve-smb-gateway/smbgw/internal/samba"
 )
+
+// Facts are what an agent of that version tells the server about its machine.
+func Facts(version string) link.Facts {
+	return link.Facts{Hostname: hostname(), AgentVersion: version, OS: osName()}
+}
 
 func hostname() string {
 	name, err := os.Hostname()

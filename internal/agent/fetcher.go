@@ -19,13 +19,17 @@ type fetcher struct {
 	passes *passes
 }
 
-// retryFetch is the pause after a fetch that failed while the link stood.
-const retryFetch = time.Second
+// The pauses after a fetch that failed while the link stood.
+const (
+	retryFetchMin = time.Second
+	retryFetchMax = 30 * time.Second
+)
 
 func (f *fetcher) run(ctx context.Context) {
 	look := time.NewTicker(f.c.PassEvery)
 	defer look.Stop()
 	var again <-chan time.Time
+	backoff := retryFetchMin
 	for {
 		requestID, nudged := "", false
 		select {
@@ -36,12 +40,14 @@ func (f *fetcher) run(ctx context.Context) {
 		case <-look.C:
 		case <-again:
 		}
-		again = nil
 		err := f.fetch(logx.WithRequestID(ctx, requestID), nudged)
 		if err != nil && !errors.Is(err, link.ErrOffline) && ctx.Err() == nil {
 			f.c.Log.WarnContext(logx.WithRequestID(ctx, requestID), "snapshot not taken", "error", err)
-			again = time.After(retryFetch)
+			again = time.After(backoff)
+			backoff = min(2*backoff, retryFetchMax)
+			continue
 		}
+		again, backoff = nil, retryFetchMin
 	}
 }
 
@@ -56,8 +62,11 @@ func (f *fetcher) fetch(ctx context.Context, nudged bool) error {
 	}
 	if got.Snapshot == nil {
 		f.board.refused(nil)
+		if err := f.store.confirm(); err != nil {
+			return err
+		}
 		if nudged { // after an attach: the server may know less of us than we have told
-			f.board.again()
+			f.board.changed()
 		}
 		return nil
 	}

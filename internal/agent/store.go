@@ -105,6 +105,26 @@ func (s *store) put(snap *desired.Snapshot, raw []byte) (news bool, err error) {
 	return true, nil
 }
 
+// confirm notes that the server has nothing but what is stored. A file that was damaged is written anew.
+func (s *store) confirm() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.snapshot == nil || s.problem == nil {
+		return nil
+	}
+	if !s.whole {
+		raw, err := json.Marshal(s.snapshot)
+		if err == nil {
+			err = s.write(raw)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	s.whole, s.problem = true, nil
+	return nil
+}
+
 func (s *store) write(raw []byte) error {
 	if bytes.ContainsRune(raw, '\n') {
 		var b bytes.Buffer

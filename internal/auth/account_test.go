@@ -1,11 +1,14 @@
 package auth
 
 import (
+	"context"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/pve-smb-gateway/smbgw/internal/problem"
 )
@@ -141,12 +144,61 @@ func TestServiceDeniesByDefault(t *testing.T) {
 			t.Errorf("%q for nobody: %v", p, err)
 		}
 	}
-	ctx := withPrincipal(t.Context(), &principal{privileges: []string{"Share.Audit"}})
+	ctx := withPrincipal(t.Context(), &principal{privileges: []string{"Share.Audit"}, foundAt: w.clock.Now()})
 	for p, want := range map[string]bool{"Share.Audit": true, "loggedIn": true, "Share.Modify": false, "": false, "nonsense": false} {
 		if err := w.Authorize(ctx, p); (err == nil) != want {
 			t.Errorf("%q: %v", p, err)
 		}
 	}
+}
+
+// A stream that asks again while it runs learns that its login or token has ended, or may do less.
+func TestAuthorizeLooksAgain(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		admin := w.admin(t)
+		uid := admin.do(t, 201, "POST", "/accounts", creds{"name": "bob", "role": "administrator", "password": password})["uid"].(string)
+		bob := w.client().login(t, "bob", password)
+		secret, tokenUID := bob.newToken(t, "t", "Share.Audit", "Share.Modify")
+		// enter returns the context that a handler of the client's request gets.
+		enter := func(c *client) (ctx context.Context) {
+			t.Helper()
+			w.Middleware(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { ctx = r.Context() })).
+				ServeHTTP(httptest.NewRecorder(), c.request("GET", "/live", nil))
+			return context.WithoutCancel(ctx)
+		}
+		session, token := enter(bob), enter(w.program(secret))
+		ask := func(ctx context.Context, want bool) {
+			t.Helper()
+			if err := w.Authorize(ctx, "Share.Modify"); (err == nil) != want {
+				t.Errorf("%v", err)
+			}
+		}
+		w.clock.Advance(time.Minute)
+		ask(session, true)
+		ask(token, true)
+		admin.do(t, 200, "PATCH", "/accounts/"+uid, creds{"role": "auditor"})
+		ask(token, false)
+		ask(session, false)
+		if err := w.Authorize(token, "Share.Audit"); err != nil {
+			t.Error(err)
+		}
+		if err := w.Authorize(session, "loggedIn"); !problem.Is(err, problem.CodeUnauthenticated) {
+			t.Errorf("%v", err)
+		}
+		bob.login(t, "bob", password)
+		session = enter(bob)
+		w.clock.Advance(time.Minute)
+		if err := w.Authorize(session, "loggedIn"); err != nil {
+			t.Error(err)
+		}
+		bob.do(t, 204, "DELETE", "/tokens/"+tokenUID, nil)
+		bob.do(t, 204, "POST", "/auth/logout", nil)
+		for _, ctx := range []context.Context{session, token} {
+			if err := w.Authorize(ctx, "loggedIn"); !problem.Is(err, problem.CodeUnauthenticated) {
+				t.Errorf("%v", err)
+			}
+		}
+	})
 }
 
 // A store that does not answer is no wrong password and no right one.

@@ -24,14 +24,14 @@ func (s *Service) newLogin(ctx context.Context, a *accountRow) Login {
 		UID: object.NewUID(), Hash: fingerprint(secret), AccountUID: a.UID, RemoteAddr: v.addr, UserAgent: v.userAgent,
 		CreatedAt: now, LastSeenAt: now, ExpiresAt: now.Add(SessionLife),
 	}
-	p := sessionPrincipal(row, a)
+	p := s.sessionPrincipal(row, a)
 	return Login{Me: p.me(), secret: secret, row: row, principal: p}
 }
 
 // begin stores the session, in the transaction of ctx. The session that the visitor came with ends.
 func (s *Service) begin(ctx context.Context, l Login) error {
 	if old := visitOf(ctx).session; old != "" {
-		if row, _, err := s.store.session(ctx, fingerprint(old)); err != nil {
+		if row, _, err := s.store.session(ctx, "hash", fingerprint(old)); err != nil {
 			return err
 		} else if row != nil {
 			if err := s.store.deleteSession(ctx, row.UID); err != nil {

@@ -91,7 +91,7 @@ func (s *Service) authenticate(r *http.Request, v *visit) (*principal, error) {
 	if entrance(r) {
 		return nil, nil
 	}
-	row, account, err := s.store.session(r.Context(), fingerprint(v.session))
+	row, account, err := s.store.session(r.Context(), "hash", fingerprint(v.session))
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +106,7 @@ func (s *Service) authenticate(r *http.Request, v *visit) (*principal, error) {
 	if now.Sub(row.LastSeenAt) >= touchSession {
 		s.touched(r.Context(), s.db.Tx(r.Context(), func(ctx context.Context) error { return s.store.touchSession(ctx, row.UID, now) }))
 	}
-	return sessionPrincipal(row, account), nil
+	return s.sessionPrincipal(row, account), nil
 }
 
 // touched logs that a last use could not be noted: a store that is full must not keep people from looking.
@@ -131,32 +131,41 @@ func (s *Service) byToken(r *http.Request, header []string, v visit) (*principal
 	if t == nil {
 		return nil, bad
 	}
-	now := s.clock.Now()
-	p := &principal{accountUID: t.AccountUID, tokenUID: t.UID, name: t.Owner + "/" + t.Name, privileges: t.Privileges}
-	refused := !t.ExpiresAt.IsZero() && !now.Before(t.ExpiresAt)
-	if t.AccountUID == "" {
-		p.name, p.privileges = t.Name, Administrator.Privileges()
-		refused = refused || !sameMachine(r)
-	} else {
-		a, err := s.store.account(ctx, t.AccountUID)
-		if problem.Is(err, "account.not_found") {
-			return nil, bad
-		}
-		if err != nil {
-			return nil, err
-		}
-		refused = refused || a.Disabled
-		p.privileges = intersect(t.Privileges, a.Role.Privileges())
+	p, refused, err := s.tokenPrincipal(ctx, t)
+	if err != nil {
+		return nil, err
 	}
+	refused = refused || t.AccountUID == "" && !sameMachine(r)
 	ctx = event.WithActor(context.WithValue(ctx, visitKey{}, v), p.actor(v))
 	if refused {
 		s.failed(ctx, event.Change{Action: "token.refused", Kind: "token", UID: t.UID, Name: t.Name})
 		return nil, bad
 	}
-	if now.Sub(t.LastUsedAt) >= touchToken {
+	if now := s.clock.Now(); now.Sub(t.LastUsedAt) >= touchToken {
 		s.touched(ctx, s.useToken(ctx, t.UID, v.addr, now))
 	}
 	return p, nil
+}
+
+// tokenPrincipal returns who a token stands for, and whether it has ended or its owner may not log in. It has no more
+// privileges than its owner has now.
+func (s *Service) tokenPrincipal(ctx context.Context, t *tokenRow) (p *principal, refused bool, err error) {
+	now := s.clock.Now()
+	p = &principal{accountUID: t.AccountUID, tokenUID: t.UID, name: t.Owner + "/" + t.Name, foundAt: now}
+	refused = !t.ExpiresAt.IsZero() && !now.Before(t.ExpiresAt)
+	if t.AccountUID == "" {
+		p.name, p.privileges = t.Name, Administrator.Privileges()
+		return p, refused, nil
+	}
+	a, err := s.store.account(ctx, t.AccountUID)
+	if problem.Is(err, "account.not_found") {
+		return p, true, nil
+	}
+	if err != nil {
+		return nil, true, err
+	}
+	p.privileges = intersect(t.Privileges, a.Role.Privileges())
+	return p, refused || a.Disabled, nil
 }
 
 // useToken notes the use of a token; in the trail when it is the first in a while, or from another address.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/pve-smb-gateway/smbgw/internal/event"
 	"github.com/pve-smb-gateway/smbgw/internal/httpapi"
@@ -19,6 +20,7 @@ type principal struct {
 	name       string // of the account, or owner/token
 	role       Role   // "" for tokens
 	privileges []string
+	foundAt    time.Time
 }
 
 func (p *principal) actor(v visit) event.Actor {
@@ -65,14 +67,21 @@ func visitOf(ctx context.Context) visit {
 }
 
 // Authorize returns nil if whoever acts in ctx holds the privilege, otherwise a problem: 401 without a login, 403 with one.
-// It is meant for [httpapi.Options].
+// It is meant for [httpapi.Options]. Streams ask it again while they run: what is older than [trustFor] is looked up anew,
+// so that a logout or a revoked token ends them.
 func (s *Service) Authorize(ctx context.Context, privilege string) error {
 	if privilege == httpapi.Public {
 		return nil
 	}
 	p, ok := ctx.Value(principalKey{}).(*principal)
+	if ok && s.clock.Now().Sub(p.foundAt) >= trustFor {
+		var err error
+		if p, err = s.again(ctx, p); err != nil {
+			return err
+		}
+	}
 	switch {
-	case !ok && visitOf(ctx).expired:
+	case !ok && visitOf(ctx).expired, ok && p == nil:
 		return problem.New(http.StatusUnauthorized, problem.CodeUnauthenticated, "Your login has expired. Log in again.")
 	case !ok:
 		return problem.New(http.StatusUnauthorized, problem.CodeUnauthenticated, "Log in first, or send an API token.")
@@ -80,6 +89,29 @@ func (s *Service) Authorize(ctx context.Context, privilege string) error {
 		return nil
 	}
 	return forbidden(fmt.Sprintf("This needs the privilege %s, which you do not hold. Ask an administrator.", privilege))
+}
+
+// trustFor is how long a request goes on with what was found out at its start.
+const trustFor = 10 * time.Second
+
+// again finds out anew who p is; nil when the login or token has ended since.
+func (s *Service) again(ctx context.Context, p *principal) (*principal, error) {
+	if p.sessionUID != "" {
+		row, a, err := s.store.session(ctx, "uid", p.sessionUID)
+		if err != nil || row == nil || row.ended(s.clock.Now()) || a.Disabled {
+			return nil, err
+		}
+		return s.sessionPrincipal(row, a), nil
+	}
+	t, err := s.store.token(ctx, "uid", p.tokenUID)
+	if err != nil || t == nil {
+		return nil, err
+	}
+	fresh, refused, err := s.tokenPrincipal(ctx, t)
+	if err != nil || refused {
+		return nil, err
+	}
+	return fresh, nil
 }
 
 // ownSession returns the principal if it is a person with a session: some things a token must not do for its owner.

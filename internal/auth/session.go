@@ -8,8 +8,13 @@ import (
 	"github.com/pve-smb-gateway/smbgw/internal/object"
 )
 
-func sessionPrincipal(r *sessionRow, a *accountRow) *principal {
-	return &principal{accountUID: a.UID, sessionUID: r.UID, name: a.Name, role: a.Role, privileges: a.Role.Privileges()}
+func (s *Service) sessionPrincipal(r *sessionRow, a *accountRow) *principal {
+	return &principal{accountUID: a.UID, sessionUID: r.UID, name: a.Name, role: a.Role, privileges: a.Role.Privileges(), foundAt: s.clock.Now()}
+}
+
+// meta is that of an object that never changes.
+func (r *sessionRow) meta() object.Meta {
+	return object.Meta{UID: r.UID, Generation: 1, Revision: 1, CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.CreatedAt.UTC()}
 }
 
 var sessionFields = db.Fields{
@@ -39,8 +44,8 @@ func (s *Service) Sessions(ctx context.Context, q db.ListQuery) (page db.Page[Se
 		page = db.Page[Session]{Items: []Session{}, NextCursor: next, Total: total}
 		for _, r := range rows {
 			page.Items = append(page.Items, Session{
-				UID: r.UID, Current: r.UID == p.sessionUID, RemoteAddr: r.RemoteAddr, UserAgent: r.UserAgent,
-				CreatedAt: r.CreatedAt.UTC(), LastSeenAt: r.LastSeenAt.UTC(), ExpiresAt: r.ExpiresAt.UTC(),
+				Meta: r.meta(), Current: r.UID == p.sessionUID, RemoteAddr: r.RemoteAddr, UserAgent: r.UserAgent,
+				LastSeenAt: r.LastSeenAt.UTC(), ExpiresAt: r.ExpiresAt.UTC(),
 			})
 		}
 		return nil
@@ -59,7 +64,7 @@ func (s *Service) EndSession(ctx context.Context, uid, ifMatch string) error {
 		if err != nil {
 			return err
 		}
-		if err := (object.Meta{Revision: 1}).Match(ifMatch); err != nil { // a session does not change
+		if err := r.meta().Match(ifMatch); err != nil {
 			return err
 		}
 		if err := s.store.deleteSession(ctx, r.UID); err != nil {

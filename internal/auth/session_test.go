@@ -185,6 +185,8 @@ func TestSessionList(t *testing.T) {
 		r := one.request("DELETE", "/auth/sessions/"+second, nil)
 		r.Header.Del("If-Match")
 		expect(t, one.send(r), 428)
+		r.Header.Set("If-Match", `"2"`)
+		expect(t, one.send(r), 412)
 		one.do(t, 204, "DELETE", "/auth/sessions/"+second, nil)
 		two.do(t, 401, "GET", "/auth/me", nil)
 		one.do(t, 404, "DELETE", "/auth/sessions/"+second, nil)

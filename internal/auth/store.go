@@ -180,10 +180,10 @@ func (s store) deleteAccount(ctx context.Context, uid string) error {
 	return err
 }
 
-// session returns the session with this fingerprint and its account, or nils.
-func (s store) session(ctx context.Context, hash string) (*sessionRow, *accountRow, error) {
+// session returns the session for which the column has the value, and its account, or nils.
+func (s store) session(ctx context.Context, column, value string) (*sessionRow, *accountRow, error) {
 	var r sessionRow
-	err := s.db.Conn(ctx).NewSelect().Model(&r).Where("hash = ?", hash).Scan(ctx)
+	err := s.db.Conn(ctx).NewSelect().Model(&r).Where("? = ?", bun.Ident(column), value).Scan(ctx)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil, nil
 	}

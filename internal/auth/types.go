@@ -60,13 +60,12 @@ func checkName(name string) []problem.Field {
 
 // Session is one login of an account.
 type Session struct {
-	UID        string    `json:"uid"`
-	Current    bool      `json:"current" doc:"The session of this request"`
-	RemoteAddr string    `json:"remoteAddr"`
-	UserAgent  string    `json:"userAgent"`
-	CreatedAt  time.Time `json:"createdAt"`
-	LastSeenAt time.Time `json:"lastSeenAt" doc:"To a few minutes"`
-	ExpiresAt  time.Time `json:"expiresAt" doc:"Ends then at the latest; earlier after 12 hours without a request"`
+	object.Meta           // createdAt is the login; a session never changes
+	Current     bool      `json:"current" doc:"The session of this request"`
+	RemoteAddr  string    `json:"remoteAddr"`
+	UserAgent   string    `json:"userAgent"`
+	LastSeenAt  time.Time `json:"lastSeenAt" doc:"To a few minutes"`
+	ExpiresAt   time.Time `json:"expiresAt" doc:"Ends then at the latest; earlier after 12 hours without a request"`
 }
 
 // TokenSpec is what clients write of an API token.

@@ -393,11 +393,13 @@ func (pl *plan) stages() [][]job {
 			newGroups = append(newGroups, job{s, func(ctx context.Context, c *client.Client) (item, error) { return s.kind.create(ctx, c, bare) }})
 			if list, _ := s.want["members"].([]any); len(list) > 0 {
 				members = append(members, job{s, func(ctx context.Context, c *client.Client) (item, error) {
-					return s.kind.patch(ctx, c, s.result.meta, map[string]any{"members": list})
+					return s.setMembers(ctx, c, s.result.meta.UID, map[string]any{"members": list})
 				}})
 			}
 		case s.kind == groupKind:
-			members = append(members, alter)
+			members = append(members, job{s, func(ctx context.Context, c *client.Client) (item, error) {
+				return s.setMembers(ctx, c, s.have.meta.UID, s.patch)
+			}})
 		case s.kind == userKind && s.Action == actionCreate:
 			users = append(users, create)
 		case s.kind == userKind:
@@ -409,6 +411,11 @@ func (pl *plan) stages() [][]job {
 		}
 	}
 	return [][]job{newGroups, users, members, shares, dropShares, dropGroups, dropUsers}
+}
+
+// setMembers changes a group whatever state it is in: users that were just written and name the group have changed it.
+func (s *change) setMembers(ctx context.Context, c *client.Client, uid string, patch map[string]any) (item, error) {
+	return s.kind.patch(ctx, c, client.Meta{UID: uid}, patch)
 }
 
 // stage does its jobs side by side. A failed one does not stop the others.

@@ -171,7 +171,7 @@ func splitYAML(raw []byte) []yamlPart {
 		trimmed := bytes.TrimRight(line, " \t\r\n")
 		if bytes.Equal(trimmed, []byte("---")) || bytes.HasPrefix(line, []byte("--- ")) {
 			parts = append(parts, current)
-			current = yamlPart{line: number + 1, text: bytes.TrimPrefix(line, []byte("---"))}
+			current = yamlPart{line: number, text: bytes.TrimPrefix(line, []byte("---"))}
 			continue
 		}
 		if len(bytes.TrimSpace(current.text)) == 0 && len(trimmed) > 0 {

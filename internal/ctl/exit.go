@@ -70,14 +70,14 @@ func exitCode(err error) int {
 		return exitOK
 	case errors.As(err, &use):
 		return exitUsage
-	case errors.As(err, &notReady):
-		return exitNotReady
 	case errors.As(err, &p):
 		return exitOfProblem(p)
 	case errors.Is(err, client.ErrFingerprint):
 		return exitDenied
 	case errors.As(err, &u), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return exitUnavailable
+	case errors.As(err, &notReady): // after the others: what was not even written is worse
+		return exitNotReady
 	}
 	return exitOther
 }
@@ -102,7 +102,11 @@ func exitOfProblem(p *client.Problem) int {
 func problemOf(err error) *client.Problem {
 	var p *client.Problem
 	if errors.As(err, &p) {
-		return p
+		all := *p
+		if several := (*applyError)(nil); errors.As(err, &several) {
+			all.Detail = several.text
+		}
+		return &all
 	}
 	code, title := "cli.failed", "Failed"
 	switch exitCode(err) {
@@ -139,7 +143,7 @@ func writeError(w io.Writer, cmd *cobra.Command, err error, asJSON bool) {
 			text += ", request " + clean(p.RequestID)
 		}
 		text += ")"
-		if p.Status == http.StatusUnauthorized {
+		if p.Code == client.CodeUnauthenticated {
 			text += "\n  Run 'smbgw login' to get a new token."
 		}
 	case exitCode(err) == exitUsage:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/pve-smb-gateway/smbgw/client"
@@ -20,6 +21,7 @@ type loginFlags struct {
 	user          string
 	passwordStdin bool
 	tokenStdin    bool
+	setup         bool
 }
 
 func (a *app) loginCommand() *cobra.Command {
@@ -28,7 +30,7 @@ func (a *app) loginCommand() *cobra.Command {
 		Use: "login [SERVER]", Short: "Log in to a server and save it as a context",
 		Long: "Logs in with a console account, makes an API token for this machine, and saves it (mode 0600) with the server's fingerprint.\n" +
 			"The server prints its fingerprint when it starts; without --fingerprint you are asked to compare it.",
-		Example: "  smbgw login https://gateway:8443 --fingerprint SHA256:…\n  smbgw login https://gateway:8443 --token-stdin < token",
+		Example: "  smbgw login https://gateway:8443 --setup --user admin    # the first time, with the code that the server printed\n  smbgw login https://gateway:8443 --fingerprint SHA256:…\n  smbgw login https://gateway:8443 --token-stdin < token",
 		Args:    cobra.MaximumNArgs(1), ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -56,7 +58,9 @@ func (a *app) loginCommand() *cobra.Command {
 	f.StringVar(&l.user, "user", "", "console account")
 	f.BoolVar(&l.passwordStdin, "password-stdin", false, "read the password from standard input")
 	f.BoolVar(&l.tokenStdin, "token-stdin", false, "read an API token from standard input, in place of logging in")
+	f.BoolVar(&l.setup, "setup", false, "first make the account, as the first administrator (with --password-stdin: two lines, set-up code and password)")
 	cmd.MarkFlagsMutuallyExclusive("password-stdin", "token-stdin")
+	cmd.MarkFlagsMutuallyExclusive("setup", "token-stdin")
 	return cmd
 }
 
@@ -157,11 +161,7 @@ func (a *app) tokenByLogin(ctx context.Context, cmd *cobra.Command, c *client.Cl
 			return "", err
 		}
 	}
-	password, err := secret(cmd, "password", "--password-stdin", l.passwordStdin, false)
-	if err != nil {
-		return "", err
-	}
-	if err := c.Login(ctx, l.user, password); err != nil {
+	if err := open(ctx, cmd, c, l); err != nil {
 		return "", err
 	}
 	me, err := c.Me(ctx)
@@ -173,10 +173,41 @@ func (a *app) tokenByLogin(ctx context.Context, cmd *cobra.Command, c *client.Cl
 		host = "unknown"
 	}
 	expires := time.Now().Add(tokenLife).UTC().Truncate(time.Second)
-	name := fmt.Sprintf("cli %s %s", host, time.Now().UTC().Format("2006-01-02 15:04:05"))
+	name := fmt.Sprintf("cli-%.40s-%s", host, time.Now().UTC().Format("20060102T150405.000Z"))
 	t, err := c.Tokens().Create(ctx, client.TokenSpec{Name: name, Privileges: me.Privileges, ExpiresAt: &expires})
 	if err != nil {
 		return "", err
 	}
 	return t.Secret, c.Logout(ctx)
+}
+
+// open logs in, or makes the first administrator.
+func open(ctx context.Context, cmd *cobra.Command, c *client.Client, l loginFlags) error {
+	if !l.setup {
+		password, err := secret(cmd, "password", "--password-stdin", l.passwordStdin, false)
+		if err != nil {
+			return err
+		}
+		return c.Login(ctx, l.user, password)
+	}
+	if l.passwordStdin {
+		both, err := secret(cmd, "set-up code and password", "--password-stdin", true, false)
+		if err != nil {
+			return err
+		}
+		code, password, ok := strings.Cut(both, "\n")
+		if !ok {
+			return usage("standard input must hold two lines: the set-up code and the password")
+		}
+		return c.Setup(ctx, strings.TrimSpace(code), l.user, password)
+	}
+	code, err := secret(cmd, "set-up code", "--password-stdin", false, false)
+	if err != nil {
+		return err
+	}
+	password, err := secret(cmd, "new password", "--password-stdin", false, true)
+	if err != nil {
+		return err
+	}
+	return c.Setup(ctx, strings.TrimSpace(code), l.user, password)
 }

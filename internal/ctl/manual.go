@@ -25,6 +25,8 @@ func manCommand(root *cobra.Command) *cobra.Command {
 	}
 }
 
+//go:generate go run ../../cmd/smbgw docs ../../docs/cli.md
+
 // docsCommand writes docs/cli.md.
 func docsCommand(root *cobra.Command) *cobra.Command {
 	return &cobra.Command{

@@ -56,15 +56,14 @@ func why(s client.Share) string {
 	return "waiting for the node"
 }
 
-// worst returns the condition that explains best why the object is not Ready: the first that is False, other than the
-// summary, whose message is that of the summary if there is no other.
+// worst returns the condition that explains best why an object is not well: the summary, or the first that is bad.
 func worst(conds []client.Condition) *client.Condition {
 	ready := client.FindCondition(conds, client.Ready)
 	if ready != nil && ready.Status != "True" {
 		return ready
 	}
 	for i := range conds {
-		if conds[i].Status == "False" {
+		if conditionCell(conds[i]).state == bad {
 			return &conds[i]
 		}
 	}
@@ -113,10 +112,10 @@ func showConditions(p *printer, conds []client.Condition) {
 	p.table([]string{"CONDITION", "STATUS", "REASON", "SINCE", "MESSAGE"}, rows)
 }
 
-// conditionCell colours a condition; for Degraded, True is the bad news.
+// conditionCell colours a condition; for Degraded and Fenced, True is the bad news.
 func conditionCell(c client.Condition) cell {
 	cl := stateCell(c.Status)
-	if c.Type == "Degraded" {
+	if c.Type == "Degraded" || c.Type == "Fenced" {
 		switch c.Status {
 		case "True":
 			cl.state = bad

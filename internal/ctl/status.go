@@ -12,7 +12,7 @@ import (
 type statusReport struct {
 	Server   string         `json:"server"`
 	Version  string         `json:"version"`
-	Health   map[string]any `json:"health"`
+	Health   client.Health  `json:"health"`
 	Nodes    []client.Node  `json:"nodes"`
 	Shares   int            `json:"shares"`
 	NotReady []client.Share `json:"notReady"`
@@ -65,11 +65,11 @@ func (a *app) statusCommand() *cobra.Command {
 }
 
 func (r statusReport) print(p *printer, a *app) {
-	state, _ := r.Health["status"].(string)
-	if state == "" {
-		state = "ok"
+	health := cell{r.Health.Status, good}
+	if r.Health.Status != "ok" {
+		health.state = bad
 	}
-	p.printf("Server  %s  %s  version %s\n", r.Server, p.paint(clean(state), good), clean(r.Version))
+	p.printf("Server  %s  %s  version %s\n", r.Server, p.paint(clean(health.text), health.state), clean(r.Version))
 	p.printf("Shares  %d, %d Ready\n\n", r.Shares, r.Shares-len(r.NotReady))
 	if len(r.Nodes) == 0 {
 		p.printf("No nodes. Let one join with: smbgw node enrol-token NAME\n")

@@ -108,7 +108,9 @@ func (w *waiter) run(ctx context.Context) error {
 			}
 			dirty, all = map[string]bool{}, false
 		}
-		w.bar.update(fmt.Sprintf("%d of %d Ready, %s", len(w.targets)-w.pending, len(w.targets), time.Since(w.began).Round(time.Second)))
+		if w.p.live || len(w.targets) > few {
+			w.bar.update(fmt.Sprintf("%d of %d Ready, %s", len(w.targets)-w.pending, len(w.targets), time.Since(w.began).Round(time.Second)))
+		}
 		if w.pending == 0 {
 			break
 		}

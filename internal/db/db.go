@@ -64,7 +64,7 @@ func Open(ctx context.Context, dsn string) (*DB, error) {
 		return nil, err
 	}
 	// synchronous(full): what was acknowledged survives a power cut.
-	pragmas := "_pragma=busy_timeout(5000)&_pragma=journal_mode(wal)&_pragma=synchronous(full)&_pragma=foreign_keys(1)"
+	pragmas := "_pragma=busy_timeout(3000)&_pragma=journal_mode(wal)&_pragma=synchronous(full)&_pragma=foreign_keys(1)"
 	file := (&url.URL{Scheme: "file", Opaque: path}).String()
 	w, err := sql.Open("sqlite", file+"?_txlock=immediate&"+pragmas)
 	if err != nil {
@@ -133,7 +133,7 @@ func AfterCommit(ctx context.Context, fn func()) {
 const attempts = 5
 
 // Tx runs fn in a transaction that writes; fn finds it with [DB.Conn]. Inside another Tx it joins that one. It is tried
-// again when the engine reports a serialization conflict or a busy database, so fn must have no other side effects
+// again when PostgreSQL reports a serialization conflict, so fn must have no other side effects
 // ([AfterCommit] is for those).
 func (d *DB) Tx(ctx context.Context, fn func(ctx context.Context) error) error {
 	if t := current(ctx); t != nil {
@@ -192,8 +192,7 @@ func transient(err error) bool {
 	if errors.As(err, &pg) {
 		return pg.Code == "40001" || pg.Code == "40P01"
 	}
-	var lite *sqlite.Error
-	return errors.As(err, &lite) && (lite.Code()&0xff == sqlite3.SQLITE_BUSY || lite.Code()&0xff == sqlite3.SQLITE_LOCKED)
+	return false // SQLite has waited already, by busy_timeout
 }
 
 // IsUnique reports whether err says that a row with the same unique key is there already.

@@ -10,9 +10,9 @@ import (
 type UserSpec struct {
 	Name     string `json:"name" doc:"Log-in name; cannot be changed" example:"anna" maxLength:"256"`
 	FullName string `json:"fullName,omitempty" example:"Anna Smith" maxLength:"1024"`
-	Enabled  *bool  `json:"enabled,omitempty" default:"true" doc:"A disabled user cannot connect; nothing of theirs is lost"`
+	Enabled  *bool  `json:"enabled,omitempty" nullable:"false" default:"true" doc:"A disabled user cannot connect; nothing of theirs is lost"`
 	// Password is nil when it shall stay as it is.
-	Password *string  `json:"password,omitempty" writeOnly:"true" format:"password" maxLength:"1024" doc:"Never returned. Left out: stays as it is"`
+	Password *string  `json:"password,omitempty" nullable:"false" writeOnly:"true" format:"password" maxLength:"1024" doc:"Never returned. Left out: stays as it is"`
 	Groups   []string `json:"groups,omitempty" nullable:"false" maxItems:"1000" doc:"Names of the groups the user belongs to" example:"[\"staff\"]"`
 }
 

@@ -94,7 +94,11 @@ func (i *Instance) render() []byte {
 	set("printcap name", "/dev/null")
 
 	set("registry shares", "yes")
-	set("include", "registry")
+	if os.Geteuid() == 0 {
+		// For parameters of [global] only. As a plain user smbd 4.17 panics over it: it reads the registry before it has
+		// noticed that it is not root.
+		set("include", "registry")
+	}
 	return []byte(b.String())
 }
 

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/pve-smb-gateway/smbgw/internal/desired"
 	"github.com/pve-smb-gateway/smbgw/internal/object"
 	"github.com/pve-smb-gateway/smbgw/internal/reconcile"
@@ -54,7 +56,7 @@ func (b *bench) apply(shares ...desired.Share) {
 		shares[i].UID, shares[i].Generation, shares[i].CreatePath = "uid-"+shares[i].Name, 1, true
 	}
 	node := reconcile.Node{ShareRoots: b.inst.ShareRoots, StrangerHash: strangerHash}
-	r, err := pass(b.t.Context(), b.driver, &b.snap, node)
+	r, err := reconcile.Pass(b.t.Context(), b.driver, &b.snap, reconcile.Options{Node: node})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -150,15 +152,15 @@ func TestBrokenPromises(t *testing.T) {
 		name   string
 		share  desired.Share
 		params map[string]string // set in the section by hand
-		break_ func(path string) error
+		spoil  func(path string) error
 		reason string
 	}{
 		{name: "stranger", share: desired.Share{ValidUsers: only}, params: map[string]string{"valid users": ""}, reason: "probe.stranger_admitted"},
 		{name: "readonly", share: desired.Share{ValidUsers: only, ReadOnly: true}, params: map[string]string{"read only": "no"}, reason: "probe.read_only_not_kept"},
 		{name: "shutout", share: desired.Share{ValidUsers: only}, params: map[string]string{"valid users": "alice"}, reason: "probe.access_denied"},
 		{name: "nowrite", share: desired.Share{ValidUsers: only}, params: map[string]string{"read only": "yes"}, reason: "probe.access_denied"},
-		{name: "gone", share: desired.Share{ValidUsers: only}, break_: os.Remove, reason: "probe.share_missing"},
-		{name: "notours", share: desired.Share{ValidUsers: only}, break_: func(p string) error {
+		{name: "gone", share: desired.Share{ValidUsers: only}, spoil: os.Remove, reason: "probe.share_missing"},
+		{name: "notours", share: desired.Share{ValidUsers: only}, spoil: func(p string) error {
 			return os.Chown(p, 0, 0)
 		}, reason: "probe.access_denied"},
 		{name: "unavailable", share: desired.Share{ValidUsers: only}, params: map[string]string{"available": "no"}, reason: "probe.share_missing"},
@@ -179,8 +181,8 @@ func TestBrokenPromises(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if c.break_ != nil {
-			if err := c.break_(b.paths[c.name]); err != nil {
+		if c.spoil != nil {
+			if err := c.spoil(b.paths[c.name]); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -245,7 +247,10 @@ func TestDiskFull(t *testing.T) {
 	b := newBench(t)
 	s := []desired.Share{{Name: "full"}}
 	b.apply(s...)
-	mountTmpfs(t, b.paths["full"], "size=64k")
+	if err := unix.Mount("tmpfs", b.paths["full"], "tmpfs", 0, "size=64k"); err != nil {
+		t.Fatalf("a tmpfs has to be mounted for this test, which needs root: %v", err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(b.paths["full"], unix.MNT_DETACH) })
 	if err := os.Chmod(b.paths["full"], 0o777); err != nil {
 		t.Fatal(err)
 	}

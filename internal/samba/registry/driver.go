@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -106,15 +108,35 @@ func (d *Driver) change(ctx context.Context, put []samba.Section, remove []strin
 		return err
 	}
 	d.stamp = "" // whatever happens, look again
-	failed := d.importFile(ctx, diff)
-	if failed == nil || ctx.Err() != nil {
-		return failed
+	if failed := d.importFile(ctx, diff); failed != nil {
+		whole, err := compose(byName, put, remove, true)
+		if ctx.Err() != nil || err != nil || bytes.Equal(whole, diff) {
+			return failed
+		}
+		if err := d.importFile(ctx, whole); err != nil {
+			return err
+		}
 	}
-	whole, err := compose(byName, put, remove, true)
-	if err != nil || bytes.Equal(whole, diff) {
-		return failed
+	for _, s := range put {
+		old, existed := byName[samba.FoldName(s.Name)]
+		if existed && !s.Closing && !maps.Equal(old.Params, s.Params) {
+			return d.reload(ctx)
+		}
 	}
-	return d.importFile(ctx, whole)
+	return nil
+}
+
+// reload makes smbd's children forget sections as they first saw them. It costs each connected client about 1.5 ms of
+// CPU at 1,000 shares; new sections do not need it.
+func (d *Driver) reload(ctx context.Context) error { return d.control(ctx, "reload-config") }
+
+// control sends a message to smbd and its children. Without a running smbd there is no one to tell.
+func (d *Driver) control(ctx context.Context, args ...string) error {
+	out, err := d.inst.Run(ctx, nil, "smbcontrol", append([]string{"smbd"}, args...)...)
+	if err != nil && !strings.Contains(string(out.Stderr)+string(out.Stdout), "Can't find pid") {
+		return fmt.Errorf("registry: %w", err)
+	}
+	return nil
 }
 
 // compose returns the file to import, nil for nothing to do. have is what is there, by folded name.
@@ -156,43 +178,29 @@ func compose(have map[string]samba.Section, put []samba.Section, remove []string
 }
 
 func (d *Driver) importFile(ctx context.Context, content []byte) error {
-	f, err := os.CreateTemp(d.inst.PrivateDir(), "import.*.reg") // 0600
-	if err != nil {
+	name := filepath.Join(d.inst.PrivateDir(), "import.reg") // always the same, so that a crash leaves but one
+	defer os.Remove(name)
+	if err := os.WriteFile(name, content, 0o600); err != nil {
 		return fmt.Errorf("registry: %w", err)
 	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(content)
-	if closed := f.Close(); err == nil {
-		err = closed
-	}
-	if err != nil {
-		return fmt.Errorf("registry: %w", err)
-	}
-	if _, err := d.inst.Run(ctx, nil, "net", "registry", "import", f.Name()); err != nil {
+	if _, err := d.inst.Run(ctx, nil, "net", "registry", "import", name); err != nil {
 		return fmt.Errorf("registry: %w", err)
 	}
 	return nil
 }
 
-// CloseShares implements [samba.Driver]. Without a running smbd there is nothing to close.
+// CloseShares implements [samba.Driver]. smbd's children have to reload first: by a section that they remember they would
+// let a client in again.
 func (d *Driver) CloseShares(ctx context.Context, names []string) error {
-	control := func(args ...string) error {
-		out, err := d.inst.Run(ctx, nil, "smbcontrol", append([]string{"smbd"}, args...)...)
-		if err != nil && strings.Contains(string(out.Stderr)+string(out.Stdout), "Can't find pid") {
-			return nil
-		}
+	if err := d.reload(ctx); err != nil {
 		return err
-	}
-	// smbd's children remember the section as they first saw it and would let a client in again by the old one.
-	if err := control("reload-config"); err != nil {
-		return fmt.Errorf("registry: %w", err)
 	}
 	for _, name := range names {
 		if err := samba.ValidateSectionName(name); err != nil {
 			return err
 		}
-		if err := control("close-share", name); err != nil {
-			return fmt.Errorf("registry: %w", err)
+		if err := d.control(ctx, "close-share", name); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -22,10 +22,12 @@ type pathJudge struct {
 	roots []string // as configured
 	real  []string // without symbolic links; "" for a root that is missing
 	own   string   // the instance's directory, real
+	// parents remembers directories without symbolic links while one Check runs: most shares have the same.
+	parents map[string]string
 }
 
 func newPathJudge(inst *samba.Instance) (*pathJudge, error) {
-	j := &pathJudge{roots: inst.ShareRoots, real: make([]string, len(inst.ShareRoots))}
+	j := &pathJudge{parents: map[string]string{}, roots: inst.ShareRoots, real: make([]string, len(inst.ShareRoots))}
 	for n, r := range inst.ShareRoots {
 		real, err := filepath.EvalSymlinks(r)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -48,7 +50,7 @@ func (j *pathJudge) look(path string, create bool) samba.Fact {
 	if !filepath.IsAbs(path) || filepath.Clean(path) != path {
 		return no("share.path_invalid", "The path %q is not absolute and clean. Write it from / on, without . or .. in it.", path)
 	}
-	real, rest, err := resolve(path)
+	real, rest, err := j.resolve(path)
 	switch {
 	case errors.Is(err, errDangling):
 		return no("share.path_outside_roots", "The path %s is a symbolic link to nothing. Correct the link, or choose another path.", path)
@@ -95,7 +97,25 @@ func within(path, dir string) bool {
 var errDangling = errors.New("dangling symbolic link")
 
 // resolve follows all symbolic links of path. rest is the part that does not exist yet.
-func resolve(path string) (real, rest string, err error) {
+func (j *pathJudge) resolve(path string) (real, rest string, err error) {
+	parent, base := filepath.Split(path)
+	parent = filepath.Clean(parent)
+	known, ok := j.parents[parent]
+	if ok {
+		if st, err := os.Lstat(path); err == nil && st.IsDir() {
+			return filepath.Join(known, base), "", nil
+		}
+	}
+	real, rest, err = resolveSlow(path)
+	if !ok && err == nil && rest == "" {
+		if p, err := filepath.EvalSymlinks(parent); err == nil {
+			j.parents[parent] = p
+		}
+	}
+	return real, rest, err
+}
+
+func resolveSlow(path string) (real, rest string, err error) {
 	for dir := path; ; dir = filepath.Dir(dir) {
 		real, err = filepath.EvalSymlinks(dir)
 		switch {
@@ -200,11 +220,11 @@ func renameNew(dir *os.Root, from, to string) error {
 
 // owner returns the ids that own new directories.
 func (d *Driver) owner() (uid, gid int, err error) {
-	if d.inst.ForceUser == "" {
+	switch {
+	case os.Geteuid() != 0:
+		return os.Geteuid(), os.Getegid(), nil // nobody else's would be possible
+	case d.inst.ForceUser == "":
 		return desired.OwnerID, desired.OwnerID, nil
-	}
-	if os.Geteuid() != 0 {
-		return os.Geteuid(), os.Getegid(), nil
 	}
 	u, err := user.Lookup(d.inst.ForceUser)
 	if err != nil {

@@ -2,10 +2,15 @@ package registry_test
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/cloudsoda/go-smb2"
 
@@ -177,5 +182,78 @@ func TestRevokedClientsAreOut(t *testing.T) {
 				t.Errorf("the second pass does %+v", r.Steps)
 			}
 		})
+	}
+}
+
+// TestWidenedForConnectedClients: who was refused before gets in by the same session once the share allows it.
+func TestWidenedForConnectedClients(t *testing.T) {
+	g := newGateway(t)
+	g.snap.Shares = []desired.Share{{UID: "1", Name: "data", Generation: 1, CreatePath: true, ValidUsers: []string{"bob"}}}
+	g.pass(t)
+	sambatest.Start(t, g.inst)
+	s := g.login(t, "alice", "pw-alice")
+	if _, err := s.Mount("data"); err == nil {
+		t.Fatal("alice may use bob's share")
+	}
+	g.snap.Shares[0].ValidUsers = []string{"alice", "bob"}
+	g.snap.Shares[0].Generation++
+	g.pass(t)
+	if _, err := s.Mount("data"); err != nil {
+		t.Errorf("alice is still refused: %v", err)
+	}
+}
+
+// TestCutOffAnywhere ends passes at random moments, Samba's programs included, and holds that the next one mends it.
+func TestCutOffAnywhere(t *testing.T) {
+	g := newGateway(t)
+	by := samba.Section{Name: "hand", Params: map[string]string{"path": "/by/hand"}}
+	run(t, g.inst, "net", "conf", "setparm", "hand", "path", "/by/hand")
+	o := reconcile.Options{LastEpoch: "e", Node: reconcile.Node{ShareRoots: g.inst.ShareRoots, StrangerHash: nthash.Sum("s")}}
+	random := rand.New(rand.NewPCG(1, 2))
+	cut := 0
+	for round := range 6 {
+		g.snap.Shares = nil
+		for n := range 30 {
+			if random.IntN(3) > 0 {
+				g.snap.Shares = append(g.snap.Shares, desired.Share{UID: fmt.Sprintf("uid-%d-%d", n, random.IntN(2)), Name: fmt.Sprint("s", n), Generation: int64(round),
+					CreatePath: true, ReadOnly: random.IntN(2) > 0})
+			}
+		}
+		g.snap.Users[0].Enabled = round%2 == 0
+		g.snap.ConfirmedEpoch, g.snap.ConfirmedNumber = "e", 1
+		for range 3 {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(random.IntN(700))*time.Millisecond)
+			if _, err := reconcile.Pass(ctx, g.d, &g.snap, o); err != nil {
+				cut++
+			}
+			cancel()
+		}
+		g.d = registry.New(g.inst) // the agent was killed as well
+		for range 2 {
+			if _, err := reconcile.Pass(t.Context(), g.d, &g.snap, o); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r, err := reconcile.Pass(t.Context(), g.d, &g.snap, o)
+		if err != nil || len(r.Steps) > 0 {
+			t.Fatalf("round %d does not come to rest: %v %+v", round, err, r.Steps)
+		}
+		st, err := g.d.Observe(t.Context())
+		must(t, err)
+		if len(st.Sections) != len(g.snap.Shares)+1 {
+			t.Errorf("round %d: %d sections, want %d", round, len(st.Sections), len(g.snap.Shares)+1)
+		}
+		if !slices.ContainsFunc(st.Sections, by.Equal) {
+			t.Errorf("round %d: the section made by hand is gone or changed", round)
+		}
+	}
+	t.Logf("%d passes were cut off", cut)
+	if cut == 0 {
+		t.Error("no pass was cut off: the test shows nothing")
+	}
+	left, err := filepath.Glob(g.inst.PrivateDir() + "/import*")
+	must(t, err)
+	if len(left) > 0 {
+		t.Errorf("left behind: %v", left)
 	}
 }

@@ -98,19 +98,12 @@ func (d *Driver) askTestparm(ctx context.Context, sections []samba.Section) ([]s
 	for _, s := range sections {
 		b.WriteString(sectionText(s))
 	}
-	f, err := os.CreateTemp(d.inst.PrivateDir(), "testparm.*.conf")
-	if err != nil {
+	name := filepath.Join(d.inst.PrivateDir(), "testparm.conf")
+	defer os.Remove(name)
+	if err := os.WriteFile(name, b.Bytes(), 0o600); err != nil {
 		return nil, fmt.Errorf("registry: %w", err)
 	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(b.Bytes())
-	if closed := f.Close(); err == nil {
-		err = closed
-	}
-	if err != nil {
-		return nil, fmt.Errorf("registry: %w", err)
-	}
-	out, err := d.inst.Run(ctx, nil, "testparm", "-s", f.Name())
+	out, err := d.inst.Run(ctx, nil, "testparm", "-s", name)
 	complaints := parseTestparm(out.Stderr)
 	if err != nil && len(complaints) == 0 {
 		return nil, fmt.Errorf("registry: %w", err)

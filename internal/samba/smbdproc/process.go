@@ -86,13 +86,18 @@ func readStat(pid int) (p process, ok bool) {
 	if err != nil {
 		return p, false
 	}
+	p, ok = parseStat(b)
+	p.pid = pid
+	return p, ok
+}
+
+func parseStat(b []byte) (p process, ok bool) {
 	// The name may hold spaces and parentheses; fields count from the last parenthesis.
 	_, rest, ok := strings.Cut(string(b[max(0, bytes.LastIndexByte(b, ')')):]), ") ")
 	f := strings.Fields(rest)
 	if !ok || len(f) < 20 || f[0] == "Z" || f[0] == "X" {
 		return p, false
 	}
-	p.pid = pid
 	p.parent, _ = strconv.Atoi(f[1])
 	p.started, _ = strconv.ParseUint(f[19], 10, 64)
 	return p, true

@@ -169,15 +169,28 @@ func lock(file string) (unlock func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("agent: %w", err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
+	// A program that the last agent was just starting when it was killed has a copy of the lock until it is loaded.
+	for deadline := time.Now().Add(lockPatience); ; time.Sleep(10 * time.Millisecond) {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			break
+		}
+		if errors.Is(err, unix.EWOULDBLOCK) && time.Now().Before(deadline) {
+			continue
+		}
+		_ = f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, fmt.Errorf("agent: %w: %s", ErrRunning, filepath.Dir(file))
 		}
 		return nil, fmt.Errorf("agent: lock: %w", err)
 	}
-	return func() { f.Close() }, nil
+	return func() {
+		_ = unix.Flock(int(f.Fd()), unix.LOCK_UN) // of all copies; closing ends ours only
+		_ = f.Close()
+	}, nil
 }
+
+const lockPatience = 500 * time.Millisecond
 
 // mark is what tells this agent's probe files from those of another.
 func mark(stateDir string) string {

@@ -135,6 +135,12 @@ func TestKilledAtRandom(t *testing.T) {
 		}
 		return rep
 	}
+	defer func() {
+		if t.Failed() {
+			text, _ := json.MarshalIndent(report(), "", " ")
+			t.Logf("last report\n%s", text)
+		}
+	}()
 	publish()
 	agent := start()
 	defer func() { _ = agent.Process.Kill(); _ = agent.Wait() }()
@@ -313,6 +319,12 @@ func TestPlainUser(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	defer func() {
+		if t.Failed() {
+			text, _ := json.MarshalIndent(report(), "", " ")
+			t.Logf("last report\n%s", text)
+		}
+	}()
 	eventually(t, "ready", func() bool { return ready("s-data", 1)(report()) })
 	if err := r.write("data", "hello.txt", "hello"); err != nil {
 		t.Fatal(err)

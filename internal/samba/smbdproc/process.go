@@ -130,6 +130,23 @@ func main(inst *samba.Instance) (process, bool, error) {
 	return process{}, false, nil
 }
 
+// stalePassdb reports whether an smbd has a passdb.tdb open that is no longer the one on disk: then it knows no account
+// that came later, and nobody but a restart can help it. pdbedit replaces the file when it makes it, should two of them do
+// so at once; and so does a person who restores it from a copy.
+func stalePassdb(inst *samba.Instance, pid int) bool {
+	dir := procFile(pid, "fd")
+	fds, err := os.ReadDir(dir)
+	if err != nil {
+		return false
+	}
+	for _, fd := range fds {
+		if target, err := os.Readlink(filepath.Join(dir, fd.Name())); err == nil && target == inst.PassdbFile()+" (deleted)" {
+			return true
+		}
+	}
+	return false
+}
+
 func readPID(file string) (int, bool) {
 	b, err := os.ReadFile(file)
 	if err != nil {

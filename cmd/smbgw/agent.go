@@ -14,6 +14,7 @@ import (
 	"github.com/pve-smb-gateway/smbgw/internal/ctl"
 	"github.com/pve-smb-gateway/smbgw/internal/link"
 	"github.com/pve-smb-gateway/smbgw/internal/samba"
+	"github.com/pve-smb-gateway/smbgw/internal/samba/passdb"
 	"github.com/pve-smb-gateway/smbgw/internal/secret"
 	"github.com/spf13/cobra"
 )
@@ -23,7 +24,7 @@ func agentCommand() *cobra.Command {
 		Use: "agent", GroupID: ctl.GroupRun,
 		Short: "Run the agent, which manages Samba on this machine",
 	}
-	cmd.AddCommand(agentRunCommand(), agentEnrolCommand())
+	cmd.AddCommand(agentRunCommand(), agentEnrolCommand(), agentSetupCommand())
 	return cmd
 }
 
@@ -141,4 +142,27 @@ func enrol(ctx context.Context, dir string, r link.EnrolRequest) (*link.Identity
 	}
 	r.Facts = link.Facts{Hostname: host, AgentVersion: version}
 	return link.Enrol(ctx, r)
+}
+
+const nsswitch = "/etc/nsswitch.conf"
+
+func agentSetupCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "setup", Args: cobra.NoArgs,
+		Short: "Let this machine see Samba's users, by extrausers in " + nsswitch,
+		Long: "Adds extrausers to the lines passwd, group and shadow of " + nsswitch + ", so that the users of shares become Unix\n" +
+			"users without a line in /etc/passwd. Run it once on a node, as root. Doing it again changes nothing.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			multi, _ := filepath.Glob("/usr/lib/*/libnss_extrausers.so.2")
+			if _, err := os.Stat("/usr/lib/libnss_extrausers.so.2"); err != nil && len(multi) == 0 {
+				return errors.New("the package libnss-extrausers is missing: apt-get install libnss-extrausers")
+			}
+			changed, err := passdb.EnableExtrausers(nsswitch)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), map[bool]string{true: nsswitch + " now names extrausers.", false: nsswitch + " names extrausers already."}[changed])
+			return nil
+		},
+	}
 }

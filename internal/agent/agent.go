@@ -94,6 +94,7 @@ func Run(ctx context.Context, c Config) error {
 			}
 		}
 	}
+	prep := &preparer{inst: &c.Instance}
 	if err := c.Instance.WriteConfig(ctx); err != nil {
 		return err
 	}
@@ -109,11 +110,11 @@ func Run(ctx context.Context, c Config) error {
 	// A password that nobody knows, for as long as this process lives.
 	strangerHash := nthash.Sum(rand.Text())
 	b := newBoard(c, store)
-	p := &passes{c: c, store: store, board: b, wake: make(chan string, 1), node: reconcile.Node{
+	p := &passes{c: c, store: store, board: b, prepare: prep.prepare, wake: make(chan string, 1), node: reconcile.Node{
 		ShareRoots: c.Instance.ShareRoots, ForceUser: c.Instance.ForceUser, StrangerHash: strangerHash}}
 	p.probes = newProbes(c, b, probe.New(probe.Options{
 		Addr: smbdproc.Address(&c.Instance), StrangerHash: strangerHash, Mark: mark(c.StateDir), Log: c.Log, Clock: c.Clock}))
-	c.Smbd.Log = c.Log
+	c.Smbd.Log, c.Smbd.Prepare = c.Log, prep.prepare
 	var s *smbdproc.Supervisor
 	c.Smbd.Changed = func() {
 		st := s.Status()
@@ -136,6 +137,29 @@ func Run(ctx context.Context, c Config) error {
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
 	defer cancel()
 	return smbdproc.Stop(ending, &c.Instance)
+}
+
+// preparer makes what Samba's programs need before any of them runs beside another.
+type preparer struct {
+	inst *samba.Instance
+	mu   sync.Mutex
+	once bool
+}
+
+// prepare may be called at any time, and by several.
+func (p *preparer) prepare(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.inst.WriteConfig(ctx); err != nil || p.once {
+		return err
+	}
+	// Whoever opens passdb.tdb first makes it, and replaces the file doing so. If smbd and pdbedit do it at once, one of
+	// them goes on with a file that is gone. So make it here, alone.
+	if _, err := p.inst.Run(ctx, nil, "pdbedit", "-L"); err != nil {
+		return err
+	}
+	p.once = true
+	return nil
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -169,15 +193,28 @@ func lock(file string) (unlock func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("agent: %w", err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
+	// A program that the last agent was just starting when it was killed has a copy of the lock until it is loaded.
+	for deadline := time.Now().Add(lockPatience); ; time.Sleep(10 * time.Millisecond) {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			break
+		}
+		if errors.Is(err, unix.EWOULDBLOCK) && time.Now().Before(deadline) {
+			continue
+		}
+		_ = f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, fmt.Errorf("agent: %w: %s", ErrRunning, filepath.Dir(file))
 		}
 		return nil, fmt.Errorf("agent: lock: %w", err)
 	}
-	return func() { f.Close() }, nil
+	return func() {
+		_ = unix.Flock(int(f.Fd()), unix.LOCK_UN) // of all copies; closing ends ours only
+		_ = f.Close()
+	}, nil
 }
+
+const lockPatience = 500 * time.Millisecond
 
 // mark is what tells this agent's probe files from those of another.
 func mark(stateDir string) string {

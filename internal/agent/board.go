@@ -64,9 +64,6 @@ func (b *board) changed() {
 	}
 }
 
-// again asks for a report although nothing has changed.
-func (b *board) again() { b.changed() }
-
 // refused notes why the server's snapshot could not be taken, or that it could.
 func (b *board) refused(p *samba.Problem) {
 	b.mu.Lock()

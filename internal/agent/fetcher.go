@@ -66,7 +66,7 @@ func (f *fetcher) fetch(ctx context.Context, nudged bool) error {
 			return err
 		}
 		if nudged { // after an attach: the server may know less of us than we have told
-			f.board.again()
+			f.board.changed()
 		}
 		return nil
 	}

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -134,6 +135,12 @@ func TestKilledAtRandom(t *testing.T) {
 		}
 		return rep
 	}
+	defer func() {
+		if t.Failed() {
+			text, _ := json.MarshalIndent(report(), "", " ")
+			t.Logf("last report\n%s", text)
+		}
+	}()
 	publish()
 	agent := start()
 	defer func() { _ = agent.Process.Kill(); _ = agent.Wait() }()
@@ -279,12 +286,17 @@ func TestPlainUser(t *testing.T) {
 	}
 	exe := filepath.Join(base, "agent.test") // the test binary itself may lie where only root goes
 	copyFile(t, "/proc/self/exe", exe)
-	cmd := exec.Command(exe)
-	cmd.Dir, cmd.Env, cmd.Stderr = "/", []string{"PATH=/usr/bin:/bin", "USER=nobody", asAgent + "=" + string(text)}, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	var cmd *exec.Cmd
+	eventually(t, "no other test's child, forked just now, holds the program open for writing", func() bool {
+		cmd = exec.Command(exe)
+		cmd.Dir, cmd.Env, cmd.Stderr = "/", []string{"PATH=/usr/bin:/bin", "USER=nobody", asAgent + "=" + string(text)}, os.Stderr
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+		err := cmd.Start()
+		if err != nil && !errors.Is(err, syscall.ETXTBSY) {
+			t.Fatal(err)
+		}
+		return err == nil
+	})
 	defer func() { _ = cmd.Process.Signal(syscall.SIGTERM); _ = cmd.Wait() }()
 	report := func() *desired.Report {
 		rep := new(desired.Report)
@@ -307,6 +319,12 @@ func TestPlainUser(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	defer func() {
+		if t.Failed() {
+			text, _ := json.MarshalIndent(report(), "", " ")
+			t.Logf("last report\n%s", text)
+		}
+	}()
 	eventually(t, "ready", func() bool { return ready("s-data", 1)(report()) })
 	if err := r.write("data", "hello.txt", "hello"); err != nil {
 		t.Fatal(err)

@@ -16,7 +16,9 @@ type passes struct {
 	board  *board
 	probes *probes
 	node   reconcile.Node
-	wake   chan string // request ID of the change that a pass is wanted for
+	// prepare makes Samba's configuration, if it is not there.
+	prepare func(ctx context.Context) error
+	wake    chan string // request ID of the change that a pass is wanted for
 
 	// Of the goroutine of run.
 	done desired.Revision // of the last pass without an error
@@ -70,7 +72,7 @@ func (p *passes) pass(ctx context.Context) error {
 		return nil
 	}
 	began := time.Now()
-	err := p.c.Instance.WriteConfig(ctx)
+	err := p.prepare(ctx)
 	var result reconcile.Result
 	if err == nil {
 		result, err = reconcile.Pass(ctx, p.c.Driver, snap, reconcile.Options{

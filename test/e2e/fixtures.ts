@@ -2,14 +2,17 @@ import { test as base, type BrowserContext, type Page } from '@playwright/test'
 import { admin, Gateway } from './gateway.ts'
 
 interface Worker {
+  /** Files with different names get a gateway each. */
+  file: string
   gateway: Gateway
 }
 
 /** A gateway of the worker's own, and pages on which a breach of the CSP, a request to another host or an uncaught
  * error fails the test. */
 export const test = base.extend<{ page: Page }, Worker>({
+  file: ['', { option: true, scope: 'worker' }],
   gateway: [
-    async ({}, use) => {
+    async ({ file: _ }, use) => {
       const g = await Gateway.start()
       await use(g)
       await g.stop()

@@ -91,6 +91,7 @@ export class Gateway {
 
   /** Runs commands in a share with the real smbclient; rejects with its output when it fails. */
   async smbclient(share: string, user: string, password: string, commands: string): Promise<string> {
+    let out: string
     try {
       // The password goes by the environment: arguments are for all to see.
       const { stdout } = await run(
@@ -98,10 +99,13 @@ export class Gateway {
         [`//127.0.0.1/${share}`, '-p', String(this.smbPort), '-U', user, '-c', commands],
         { env: { ...process.env, PASSWD: password }, timeout: 20_000 },
       )
-      return stdout
+      out = stdout
     } catch (err) {
       const { stdout, stderr } = err as { stdout?: string; stderr?: string } // it says NT_STATUS_… on either
       throw new Error(`smbclient: ${stdout}${stderr}`)
     }
+    // Some commands, mkdir among them, fail with exit status 0.
+    if (out.includes('NT_STATUS_')) throw new Error(`smbclient: ${out}`)
+    return out
   }
 }

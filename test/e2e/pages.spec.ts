@@ -2,6 +2,7 @@ import AxeBuilder from '@axe-core/playwright'
 import type { Page } from '@playwright/test'
 import { api, expect, logIn, setUp, test } from './fixtures.ts'
 
+test.use({ file: 'pages' })
 test.describe.configure({ mode: 'serial' })
 
 const themes = [

@@ -3,6 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { api, expect, logIn, setUp, test } from './fixtures.ts'
 
+test.use({ file: 'share' })
 test.describe.configure({ mode: 'serial' })
 const alice = { name: 'alice', password: 'correct horse battery staple' }
 
@@ -58,7 +59,7 @@ test('an edit is applied and proven again', async ({ page, gateway }) => {
   await page.getByRole('dialog').getByText(/^Read-only —/).click()
   await page.getByRole('button', { name: 'Save' }).click()
   await expect(page.getByRole('region', { name: 'Proof by a real client' }).getByText('Writing refused')).toBeVisible()
-  await expect(gateway.smbclient('projects', alice.name, alice.password, 'mkdir x')).rejects.toThrow()
+  await expect(gateway.smbclient('projects', alice.name, alice.password, 'mkdir x')).rejects.toThrow(/ACCESS_DENIED/)
   await page.getByRole('button', { name: 'Edit' }).click()
   await page.getByRole('dialog').getByText(/^Read-only —/).click()
   await page.getByRole('button', { name: 'Save' }).click()
@@ -120,7 +121,7 @@ test('deleting leaves the files, and undo brings the share back', async ({ page,
 
 test('a share can be made with the keyboard alone', async ({ page, gateway }) => {
   await logIn(page, gateway)
-  const focused = (name: string) => page.evaluate((n) => document.activeElement?.textContent?.includes(n), name)
+  const focused = (name: string) => page.evaluate((n) => document.activeElement?.tagName === 'BUTTON' && document.activeElement.textContent?.trim() === n, name)
   for (let i = 0; i < 30 && !(await focused('Create share')); i++) await page.keyboard.press('Tab')
   await page.keyboard.press('Enter')
   await expect(page.getByRole('dialog').getByRole('textbox', { name: 'Name', exact: true })).toBeFocused()

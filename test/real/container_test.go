@@ -103,6 +103,10 @@ func newContainer(t *testing.T, n *network, name string, host int) *container {
 	}
 	c := &container{t: t, name: name, addr: fmt.Sprintf("%s.%d", n.prefix, host), dir: dir, net: n}
 	t.Cleanup(func() {
+		if t.Failed() && c.cmd != nil {
+			smbd, _ := c.try("tail", "-n", "30", "/var/lib/smbgw/samba/log/log.smbd")
+			t.Logf("%s says:\n%s\nits smbd says:\n%s", name, tail(c.output.String(), 30), smbd)
+		}
 		c.stop()
 		if err := os.RemoveAll(dir); err != nil {
 			t.Error(err)
@@ -141,7 +145,9 @@ lxc.autodev = 1
 func (c *container) root() string { return filepath.Join(c.dir, "root") }
 
 // cable is the host's end of the container's network cable; a name has at most 15 bytes.
-func (c *container) cable() string { return c.net.bridge + "v" + c.addr[strings.LastIndex(c.addr, ".")+1:] }
+func (c *container) cable() string {
+	return c.net.bridge + "v" + c.addr[strings.LastIndex(c.addr, ".")+1:]
+}
 
 // unpack replaces the root file system by what is in tar, as the container's root would.
 func (c *container) unpack(tar string) {

@@ -322,7 +322,7 @@ func (s *Store) checkNSS() error {
 	}
 	for _, db := range []string{"passwd", "group"} {
 		if !nssHas(string(conf), db, "extrausers") {
-			return fmt.Errorf("passdb: nsswitch.conf lacks extrausers in its line %q: install libnss-extrausers and add it after files", db)
+			return fmt.Errorf("passdb: nsswitch.conf lacks extrausers in its line %q: install the package libnss-extrausers and run smbgw agent setup", db)
 		}
 	}
 	return nil
@@ -336,4 +336,35 @@ func nssHas(conf, database, service string) bool {
 		}
 	}
 	return false
+}
+
+// EnableExtrausers adds extrausers to the lines passwd, group and shadow of the nsswitch.conf at path, behind what is
+// there, and reports whether that changed anything. What else the file says stays.
+func EnableExtrausers(path string) (changed bool, err error) {
+	old, err := os.ReadFile(path)
+	if err != nil {
+		return false, err
+	}
+	var out strings.Builder
+	for line := range strings.Lines(string(old)) {
+		text, comment, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "#")
+		db, _, ok := strings.Cut(text, ":")
+		if db = strings.TrimSpace(db); ok && slices.Contains([]string{"passwd", "group", "shadow"}, db) && !nssHas(text, db, "extrausers") {
+			line = strings.TrimRight(text, " \t") + " extrausers"
+			if comment != "" {
+				line += " #" + comment
+			}
+			line += "\n"
+		}
+		out.WriteString(line)
+	}
+	if out.String() == string(old) {
+		return false, nil
+	}
+	tmp := path + ".smbgw"
+	defer os.Remove(tmp) // in vain after the rename
+	if err := os.WriteFile(tmp, []byte(out.String()), 0o644); err != nil {
+		return false, err
+	}
+	return true, os.Rename(tmp, path)
 }

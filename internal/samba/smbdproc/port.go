@@ -123,17 +123,19 @@ func holds(pid int, inodes map[string]bool) bool {
 func listeners(port int) map[string]bool {
 	out := map[string]bool{}
 	for _, file := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
-		b, err := os.ReadFile(file)
-		if err != nil {
-			continue
-		}
-		for line := range strings.Lines(string(b)) {
-			f := strings.Fields(line)
-			const listen = "0A"
-			if len(f) > 9 && f[3] == listen && strings.HasSuffix(f[1], fmt.Sprintf(":%04X", port)) {
-				out["socket:["+f[9]+"]"] = true
-			}
+		if b, err := os.ReadFile(file); err == nil {
+			parseListeners(string(b), port, out)
 		}
 	}
 	return out
+}
+
+func parseListeners(table string, port int, out map[string]bool) {
+	for line := range strings.Lines(table) {
+		f := strings.Fields(line)
+		const listen = "0A"
+		if len(f) > 9 && f[3] == listen && strings.HasSuffix(f[1], fmt.Sprintf(":%04X", port)) {
+			out["socket:["+f[9]+"]"] = true
+		}
+	}
 }

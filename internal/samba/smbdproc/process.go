@@ -86,13 +86,18 @@ func readStat(pid int) (p process, ok bool) {
 	if err != nil {
 		return p, false
 	}
+	p, ok = parseStat(b)
+	p.pid = pid
+	return p, ok
+}
+
+func parseStat(b []byte) (p process, ok bool) {
 	// The name may hold spaces and parentheses; fields count from the last parenthesis.
 	_, rest, ok := strings.Cut(string(b[max(0, bytes.LastIndexByte(b, ')')):]), ") ")
 	f := strings.Fields(rest)
 	if !ok || len(f) < 20 || f[0] == "Z" || f[0] == "X" {
 		return p, false
 	}
-	p.pid = pid
 	p.parent, _ = strconv.Atoi(f[1])
 	p.started, _ = strconv.ParseUint(f[19], 10, 64)
 	return p, true
@@ -123,6 +128,23 @@ func main(inst *samba.Instance) (process, bool, error) {
 		}
 	}
 	return process{}, false, nil
+}
+
+// stalePassdb reports whether an smbd has a passdb.tdb open that is no longer the one on disk: then it knows no account
+// that came later, and nobody but a restart can help it. pdbedit replaces the file when it makes it, should two of them do
+// so at once; and so does a person who restores it from a copy.
+func stalePassdb(inst *samba.Instance, pid int) bool {
+	dir := procFile(pid, "fd")
+	fds, err := os.ReadDir(dir)
+	if err != nil {
+		return false
+	}
+	for _, fd := range fds {
+		if target, err := os.Readlink(filepath.Join(dir, fd.Name())); err == nil && target == inst.PassdbFile()+" (deleted)" {
+			return true
+		}
+	}
+	return false
 }
 
 func readPID(file string) (int, bool) {

@@ -44,6 +44,8 @@ type Status struct {
 
 // Options tune a [Supervisor]; zero fields get the defaults named.
 type Options struct {
+	// Prepare makes what smbd needs, before every start: the instance's WriteConfig.
+	Prepare func(ctx context.Context) error
 	// Changed is called after each change of the status, by the goroutine of Run. It must not block.
 	Changed func()
 	Log     *slog.Logger
@@ -85,6 +87,9 @@ func New(inst *samba.Instance, o Options) *Supervisor {
 	def(&o.RetryAfter, 2*time.Second)
 	if o.Changed == nil {
 		o.Changed = func() {}
+	}
+	if o.Prepare == nil {
+		o.Prepare = inst.WriteConfig
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -164,7 +169,7 @@ func (s *Supervisor) start(ctx context.Context) (*held, *samba.Problem) {
 	if err != nil {
 		return nil, &samba.Problem{Reason: "smbd.missing", Message: "smbd is not installed on this node. Run: apt-get install samba smbclient samba-vfs-modules"}
 	}
-	if err := s.inst.WriteConfig(ctx); err != nil {
+	if err := s.o.Prepare(ctx); err != nil {
 		return nil, internal(err)
 	}
 	if p := checkPort(s.inst); p != nil {
@@ -219,6 +224,8 @@ func (s *Supervisor) keep(ctx context.Context, h *held) (why string, gone bool) 
 	defer look.Stop()
 	stable := time.NewTimer(s.o.StableAfter)
 	defer stable.Stop()
+	inspect := time.NewTicker(s.o.RetryAfter)
+	defer inspect.Stop()
 	for {
 		select {
 		case <-done:
@@ -242,6 +249,14 @@ func (s *Supervisor) keep(ctx context.Context, h *held) (why string, gone bool) 
 					st.Problem = &samba.Problem{Reason: "smbd.not_listening", Message: fmt.Sprintf(
 						"smbd runs (pid %d) but takes no connections on port %d. Look at %s.", h.watch.pid, s.inst.Port, s.logFile())}
 				})
+			}
+		case <-inspect.C:
+			if !stalePassdb(s.inst, h.watch.pid) {
+				continue
+			}
+			s.o.Log.ErrorContext(ctx, "smbd works on a passdb.tdb that was replaced; it is restarted", "pid", h.watch.pid)
+			if err := h.watch.signal(unix.SIGTERM); err != nil {
+				s.o.Log.ErrorContext(ctx, "smbd not stopped", "pid", h.watch.pid, "error", err)
 			}
 		case <-stable.C:
 			s.crashes = 0

@@ -242,6 +242,30 @@ func TestCrashLoop(t *testing.T) {
 	await(t, s, "forgotten", func(st Status) bool { return running(st) && st.Problem == nil })
 }
 
+// TestReplacedPassdb puts another passdb.tdb in place of the one that smbd has open.
+func TestReplacedPassdb(t *testing.T) {
+	t.Parallel()
+	inst := instance(t)
+	account(t, inst)
+	s, _ := supervise(t, inst, Options{BackoffMin: 20 * time.Millisecond, RetryAfter: 50 * time.Millisecond})
+	st := await(t, s, "running", running)
+	time.Sleep(200 * time.Millisecond)
+	if s.Status().PID != st.PID {
+		t.Fatal("a healthy smbd was restarted")
+	}
+	b, err := os.ReadFile(inst.PassdbFile())
+	if err == nil {
+		err = os.WriteFile(inst.PassdbFile()+".new", b, 0o600)
+	}
+	if err == nil {
+		err = os.Rename(inst.PassdbFile()+".new", inst.PassdbFile())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	await(t, s, "running anew", func(now Status) bool { return running(now) && now.PID != st.PID })
+}
+
 func TestPortTaken(t *testing.T) {
 	t.Parallel()
 	inst := instance(t)

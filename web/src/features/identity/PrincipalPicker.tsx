@@ -1,8 +1,8 @@
 import { useQuery } from '@tanstack/react-query'
 import { ChevronDown, Plus, User as UserIcon, Users, X } from 'lucide-react'
-import { lazy, Suspense, useState } from 'react'
+import { lazy, type RefObject, Suspense, useContext, useEffect, useRef, useState } from 'react'
 import { Button as AriaButton } from 'react-aria-components/Button'
-import { ComboBox } from 'react-aria-components/ComboBox'
+import { ComboBox, ComboBoxStateContext } from 'react-aria-components/ComboBox'
 import { ListBox, ListBoxItem } from 'react-aria-components/ListBox'
 import { Popover } from 'react-aria-components/Popover'
 import { Input, Label, Text } from 'react-aria-components/TextField'
@@ -52,6 +52,7 @@ export function PrincipalPicker(p: PrincipalPickerProps) {
   if (word && !word.startsWith('@') && !known && p.only !== 'group')
     options.push({ id: ' new', name: t.identity.createNamed(word), kind: 'new' })
 
+  const close = useRef<() => void>(undefined)
   const add = (id: string) => {
     if (!taken.has(id)) {
       p.onChange([...p.value, id])
@@ -74,15 +75,18 @@ export function PrincipalPicker(p: PrincipalPickerProps) {
         selectedKey={null}
         onSelectionChange={(key) => {
           if (key === null) return
+          close.current?.()
           if (key === ' new') {
             setMaking(word)
             setText('')
           } else add(String(key))
         }}
         allowsEmptyCollection
-        menuTrigger="focus"
+        // Emptying the field after a choice is no reason to open the list again, over what was just chosen.
+        menuTrigger={text ? 'input' : 'manual'}
         isInvalid={p.errors?.length ? true : undefined}
       >
+        <Closer close={close} />
         <Label>{p.label}</Label>
         <span className="with-button">
           <Input
@@ -140,3 +144,12 @@ export function PrincipalPicker(p: PrincipalPickerProps) {
   )
 }
 
+
+/** Lends out how to shut the list: with nothing ever selected, React Aria would leave it open after a choice. */
+function Closer({ close }: { close: RefObject<(() => void) | undefined> }) {
+  const state = useContext(ComboBoxStateContext)
+  useEffect(() => {
+    close.current = () => state?.close()
+  })
+  return null
+}

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/pve-smb-gateway/smbgw/internal/db"
 	"github.com/pve-smb-gateway/smbgw/internal/db/dbtest"
@@ -167,20 +166,16 @@ func TestImportResumes(t *testing.T) {
 	})
 }
 
-// TestImportIsQuick: 1,000 users into one group. The bound is loose, for a busy machine; the log has the real time.
-func TestImportIsQuick(t *testing.T) {
+func TestImportOfAThousand(t *testing.T) {
 	each(t, func(t *testing.T, r *room) {
 		r.group(t, "staff")
 		var csv strings.Builder
 		for i := range 1000 {
 			fmt.Fprintf(&csv, "u%04d;password %d;User %d;staff\n", i, i, i)
 		}
-		begin := time.Now()
 		x := r.importCSV(t, csv.String())
-		took := time.Since(begin)
-		t.Logf("1,000 users in %v", took)
-		if x.Done() != 1000 || len(r.snapshot(t).Groups[0].Members) != 1000 || took > 60*time.Second {
-			t.Errorf("%d done in %v", x.Done(), took)
+		if x.Done() != 1000 || len(r.snapshot(t).Groups[0].Members) != 1000 {
+			t.Errorf("%d done", x.Done())
 		}
 	})
 }

@@ -93,6 +93,10 @@ func (s *Service) Start(ctx context.Context) error {
 					return err
 				}
 			}
+			// Who was refused is remembered by the server that has ended. A copy that is still there is refused again.
+			if err := s.Unfenced(ctx, n.UID); err != nil {
+				return err
+			}
 		}
 		return s.store.pruneEnrolments(ctx, s.clock.Now().Add(-keepEnrolments))
 	})

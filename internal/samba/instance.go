@@ -99,8 +99,10 @@ func (i *Instance) Env() []string {
 	env := []string{
 		"PATH=" + strings.Join(programDirs(), string(os.PathListSeparator)),
 		"LC_ALL=C.UTF-8",
-		// IPC$ acts here as the client's user, who therefore has to be able to enter it.
-		"TMPDIR=" + i.CacheDir(),
+		// IPC$ acts here as the client's user, who therefore has to be able to enter it, also where i.Dir lies below a
+		// directory that is closed to others.
+		"TMPDIR=/tmp",
+		i.Mark(),
 	}
 	if i.NSS == NSSWrapper {
 		env = append(env,
@@ -110,6 +112,9 @@ func (i *Instance) Env() []string {
 	}
 	return env
 }
+
+// Mark is in the environment of every process of the instance, and of no other.
+func (i *Instance) Mark() string { return "SMBGW_INSTANCE=" + i.Dir }
 
 // Validate reports what makes the instance unusable, all of it at once. It does no I/O.
 func (i *Instance) Validate() error {

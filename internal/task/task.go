@@ -18,8 +18,6 @@ const (
 	Cancelled State = "cancelled"
 )
 
-func (s State) final() bool { return s == Done || s == Failed || s == Cancelled }
-
 // Task is one run of long work. A task that is done may still have items that failed.
 type Task struct {
 	object.Meta

@@ -121,6 +121,9 @@ func newContainer(t *testing.T, n *network, name string, host int) *container {
 		}
 	}
 	c.unpack(rootfs(t))
+	// As Proxmox does. Without its own name there, each login waits for DNS, which the container has not got.
+	c.write("etc/hosts", fmt.Appendf(nil, "127.0.0.1 localhost\n%s %s\n", c.addr, name), 0o644)
+	c.write("etc/resolv.conf", nil, 0o644)
 	conf := fmt.Sprintf(`lxc.uts.name = %s
 lxc.rootfs.path = dir:%s
 lxc.idmap = u 0 %d %d

@@ -56,9 +56,9 @@ func inspect(inst *samba.Instance, pid int) (process, bool) {
 	if p.program != "smbd" && p.program != "samba-dcerpcd" && !strings.HasPrefix(p.program, "rpcd_") {
 		return p, false
 	}
-	// The arguments name our smb.conf. samba-dcerpcd may be started without them; its environment names our directory.
+	// The arguments name our smb.conf. samba-dcerpcd may be started without them; its environment has our mark.
 	if has(procFile(pid, "cmdline"), inst.ConfigFile(), "--configfile="+inst.ConfigFile(), "-s"+inst.ConfigFile()) ||
-		has(procFile(pid, "environ"), "TMPDIR="+inst.CacheDir()) {
+		has(procFile(pid, "environ"), inst.Mark()) {
 		return p, true
 	}
 	return p, false

@@ -3,7 +3,6 @@ package ctl
 import (
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -59,10 +58,3 @@ func (g *progress) end() {
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
-
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return strconv.Itoa(n) + " " + strings.TrimSuffix(noun, "s") + "s"
-}

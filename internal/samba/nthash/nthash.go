@@ -12,7 +12,8 @@ import (
 	"strings"
 	"unicode/utf16"
 
-	"golang.org/x/crypto/md4" //nolint:staticcheck // the protocol is defined by MD4
+	//lint:ignore SA1019 the protocol is defined by MD4
+	"golang.org/x/crypto/md4"
 )
 
 // Sum returns MD4 of the password's UTF-16LE form as 32 upper-case hex digits, as smbpasswd(5) writes it.

@@ -40,10 +40,10 @@ func TestMatch(t *testing.T) {
 
 func TestUID(t *testing.T) {
 	ctx := object.WithUIDSeed(context.Background(), "a")
-	if object.UID(ctx) != object.UID(ctx) || object.UID(ctx) == object.UID(object.WithUIDSeed(context.Background(), "b")) {
+	if again := object.UID(ctx); object.UID(ctx) != again || again == object.UID(object.WithUIDSeed(context.Background(), "b")) {
 		t.Error("a seeded UID is not a function of its seed")
 	}
-	if object.UID(context.Background()) == object.UID(context.Background()) {
+	if first, second := object.UID(context.Background()), object.UID(context.Background()); first == second {
 		t.Error("two UIDs are the same")
 	}
 }

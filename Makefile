@@ -47,7 +47,7 @@ bench: setup-test build ## Measure; docs/benchmarks.md says how to read it
 
 .PHONY: fmt
 fmt: ## Format the code
-	gofmt -w cmd internal client api test web/*.go
+	gofmt -w cmd internal client api test docs web/*.go
 
 .PHONY: lint
 lint: setup-lint web/node_modules/.package-lock.json ## Check style and known mistakes

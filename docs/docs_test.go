@@ -176,10 +176,10 @@ func TestLinks(t *testing.T) {
 			}
 			target := page
 			if u.Path != "" {
-				target = filepath.Join(filepath.Dir(page), u.Path)
+				target = strings.TrimPrefix(filepath.Join(filepath.Dir(page), u.Path), "../docs/")
 			}
 			if _, err := os.Stat(target); err != nil {
-				if pending[strings.TrimPrefix(target, "../docs/")] != "" {
+				if pending[target] != "" {
 					continue
 				}
 				t.Errorf("%s: link to %s, which is not there", page, m[1])
@@ -191,9 +191,7 @@ func TestLinks(t *testing.T) {
 			if u.Fragment != "" && !anchors(t, target)[u.Fragment] {
 				t.Errorf("%s: link to %s, which has no such heading", page, m[1])
 			}
-			if strings.HasPrefix(page, "..") == strings.HasPrefix(target, "..") {
-				follow(target)
-			}
+			follow(target)
 		}
 	}
 	follow("README.md")
@@ -233,4 +231,46 @@ func anchors(t *testing.T, page string) map[string]bool {
 		out[name] = true
 	}
 	return out
+}
+
+// TestNamedTests asks that every test that a page names exists.
+func TestNamedTests(t *testing.T) {
+	exist := map[string]bool{}
+	for _, root := range []string{"../internal", "../test", "../client", "."} {
+		each(t, root, "_test.go", func(_, content string) {
+			for _, m := range testFunc.FindAllStringSubmatch(content, -1) {
+				exist[m[1]] = true
+			}
+		})
+	}
+	each(t, ".", ".md", func(path, content string) {
+		for _, name := range testName.FindAllString(content, -1) {
+			if !exist[name] {
+				t.Errorf("%s: there is no %s", path, name)
+			}
+		}
+	})
+}
+
+var (
+	testFunc = regexp.MustCompile(`(?m)^func (Test[A-Za-z0-9]+)\(`)
+	testName = regexp.MustCompile(`\bTest[A-Z][A-Za-z0-9]+`)
+)
+
+// each calls fn for the files below root whose names end in suffix.
+func each(t *testing.T, root, suffix string, fn func(path, content string)) {
+	t.Helper()
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, suffix) {
+			return err
+		}
+		raw, err := os.ReadFile(path)
+		if err == nil {
+			fn(path, string(raw))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }

@@ -3,6 +3,7 @@ package ctl
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/pve-smb-gateway/smbgw/client"
@@ -115,7 +116,7 @@ func showConditions(p *printer, conds []client.Condition) {
 // conditionCell colours a condition; for Degraded and Fenced, True is the bad news.
 func conditionCell(c client.Condition) cell {
 	cl := stateCell(c.Status)
-	if c.Type == "Degraded" || c.Type == "Fenced" {
+	if slices.Contains([]string{"Degraded", "Fenced", "RemovalsHeld"}, c.Type) { // True is the bad one
 		switch c.Status {
 		case "True":
 			cl.state = bad

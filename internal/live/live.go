@@ -30,8 +30,8 @@ const (
 	poll = time.Second
 	// keepAlive shows both sides that the other is there.
 	keepAlive = 15 * time.Second
-	// writeLimit is how long one frame may take before a client counts as gone.
-	writeLimit = 10 * time.Second
+	// WriteLimit is how long one frame may take before a client counts as gone.
+	WriteLimit = 10 * time.Second
 )
 
 // frame is what is sent: an event, or one of the two words hello and reset.
@@ -145,11 +145,11 @@ func (h *Hub) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return err
 		}
-		ctx, cancel := context.WithTimeout(ctx, writeLimit)
+		ctx, cancel := context.WithTimeout(ctx, WriteLimit)
 		defer cancel()
 		return c.Write(ctx, websocket.MessageText, data)
 	}, func() error {
-		ctx, cancel := context.WithTimeout(ctx, writeLimit)
+		ctx, cancel := context.WithTimeout(ctx, WriteLimit)
 		defer cancel()
 		return c.Ping(ctx)
 	})
@@ -170,7 +170,7 @@ func (h *Hub) serveSSE(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	write := func(text string) error {
-		if err := out.SetWriteDeadline(time.Now().Add(writeLimit)); err != nil {
+		if err := out.SetWriteDeadline(time.Now().Add(WriteLimit)); err != nil {
 			return err
 		}
 		if _, err := w.Write([]byte(text)); err != nil {

@@ -40,7 +40,7 @@ func (p *planner) hold() {
 	policy := p.in.Policy.orDefaults()
 	switch {
 	case p.in.LastEpoch != snap.Revision.Epoch && !confirmed && !fresh:
-		p.out.Hold = problem("node.removals_held_epoch", "The control plane was restored or replaced since this node last heard of it. %d shares that it does not know are kept. Check them, then confirm removals on the node.", doomed)
+		p.out.Hold = problem("node.removals_held_epoch", "The control plane was restored or replaced since this node last heard of it. Shares that it does not know are kept (%d). Check them, then confirm removals on the node.", doomed)
 		return
 	case doomed >= policy.MassMinimum && float64(doomed) > policy.MassFraction*float64(marked) &&
 		!(confirmed && snap.ConfirmedNumber >= snap.Revision.Number):

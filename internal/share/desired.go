@@ -3,6 +3,7 @@ package share
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/pve-smb-gateway/smbgw/internal/desired"
 	"github.com/pve-smb-gateway/smbgw/internal/event"
@@ -47,6 +48,12 @@ func (s *Service) Observe(ctx context.Context, r *desired.Report) error {
 		o := reported[sh.UID]
 		switch {
 		case !sh.deletingAt.IsZero():
+			if slices.Contains(r.Held, sh.Name) && sh.hold(s.clock.Now()) {
+				if err := s.store.updateStatus(ctx, sh); err != nil {
+					return err
+				}
+				events = append(events, s.event("share.status", sh))
+			}
 			if o != nil || r.Revision.Number < sh.deletingSeq || slices.Contains(r.Held, sh.Name) {
 				continue
 			}
@@ -79,6 +86,17 @@ func (s *Share) observe(o *desired.ObjectReport) bool {
 		s.Status.Receipt = now
 	}
 	s.settle()
+	return true
+}
+
+// hold says of a deleted share that its node still serves it, and tells whether that is news.
+func (s *Share) hold(now time.Time) bool {
+	if c := object.Find(s.Status.Conditions, object.Ready); c != nil && c.Reason == ReasonRemovalHeld {
+		return false
+	}
+	s.Status.Conditions = object.Set(s.Status.Conditions, object.Condition{Type: object.Ready, Status: object.Unknown, Reason: ReasonRemovalHeld,
+		Message: "The node still serves this share: it holds removals until a person confirms them. " +
+			"Confirm on the node's page or by smbgw node confirm-removals.", ObservedGeneration: s.Generation}, now)
 	return true
 }
 

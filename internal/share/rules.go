@@ -32,6 +32,9 @@ const (
 	CodeDeleting         = "share.deleting"
 )
 
+// ReasonRemovalHeld is the reason of the condition Ready of a deleted share whose removal its node holds.
+const ReasonRemovalHeld = "share.removal_held"
+
 // maxName is the longest share name in bytes that Windows clients accept.
 const maxName = 80
 

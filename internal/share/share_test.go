@@ -146,6 +146,10 @@ func TestLifecycle(t *testing.T) {
 		if got := observe(&desired.Report{NodeUID: "uid-1", Revision: desired.Revision{Number: 1}}); got.Status.Phase != share.Deleting {
 			t.Error("a report from before the deletion ended it")
 		}
+		held := observe(&desired.Report{NodeUID: "uid-1", Revision: desired.Revision{Number: 1000}, Held: []string{made.Name}})
+		if c := object.Find(held.Status.Conditions, object.Ready); held.Status.Phase != share.Deleting || c.Reason != share.ReasonRemovalHeld {
+			t.Errorf("a held removal: %+v", held.Status)
+		}
 		if _, err := s.Update(ctx, made.UID, "*", spec); !problem.Is(err, share.CodeDeleting) {
 			t.Errorf("update while deleting: %v", err)
 		}

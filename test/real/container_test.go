@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -91,7 +92,25 @@ type container struct {
 	dir    string // holds root and LXC's own files
 	net    *network
 	cmd    *exec.Cmd
-	output bytes.Buffer
+	output lockedBuffer
+}
+
+// lockedBuffer may be read while a program writes to it.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 // newContainer unpacks the root file system; start starts a program in it.
@@ -228,7 +247,6 @@ func (c *container) write(to string, data []byte, mode os.FileMode) {
 // start boots the container with program as its only service, under LXC's own init.
 func (c *container) start(program ...string) {
 	c.t.Helper()
-	c.output.Reset()
 	args := append([]string{"-n", c.name, "-P", filepath.Join(c.dir, "lxc"), "-f", filepath.Join(c.dir, "config"), "--"}, program...)
 	c.cmd = lxc("lxc-execute", args...)
 	c.cmd.Stdout, c.cmd.Stderr = &c.output, &c.output

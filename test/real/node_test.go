@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -280,6 +281,17 @@ func TestSecondNode(t *testing.T) {
 			if out, err := smb(nil, c.addr, "docs", who, "ls"); err == nil {
 				t.Errorf("%s got in:\n%s", who, out)
 			}
+		}
+		// One ID runs from the request to the agent's step.
+		page, err := g.Audit().List(g.ctx(), client.ListOptions{Filter: `action eq "share.created" and name eq "docs"`})
+		if err != nil || len(page.Items) != 1 {
+			t.Fatalf("audit: %+v, %v", page, err)
+		}
+		id := `"requestID":"` + page.Items[0].RequestID + `"`
+		if !slices.ContainsFunc(strings.Split(c.output.String(), "\n"), func(line string) bool {
+			return strings.Contains(line, `"msg":"applied"`) && strings.Contains(line, id)
+		}) {
+			t.Errorf("the agent's log has no step with %s", id)
 		}
 		if n := g.find("node2"); n.Address != c.addr || n.SMBPort != 445 || n.Status.NSS != "extrausers" {
 			t.Errorf("node: %+v", n)

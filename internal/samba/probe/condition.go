@@ -75,7 +75,11 @@ func summary(r desired.Receipt) string {
 			refused = append(refused, "an anonymous client")
 		}
 	}
-	return fmt.Sprintf("A client %s as %s; %s was refused.", join(did), as, join(refused))
+	were := "were"
+	if len(refused) == 1 {
+		were = "was"
+	}
+	return fmt.Sprintf("A client %s as %s; %s %s refused.", join(did), as, join(refused), were)
 }
 
 func join(words []string) string {

@@ -461,6 +461,13 @@ export const en = {
       enrolment_revoked: 'Revoked token for',
       store_restored: 'Store restored:',
       revoked: 'Revoked',
+      enrolled_anew: 'Enrolled anew:',
+      removals_confirmed: 'Confirmed removals on',
+      password_changed: 'Changed password of',
+      forgotten: 'Forgot',
+      cancelled: 'Cancelled',
+      done: 'Finished',
+      failed: 'Failed',
     },
     kinds: {
       share: 'share',

@@ -50,18 +50,22 @@ fmt: ## Format the code
 	gofmt -w cmd internal client api test docs web/*.go
 
 .PHONY: lint
-lint: web/node_modules/.package-lock.json ## Check style and known mistakes
+lint: setup-lint web/node_modules/.package-lock.json ## Check style and known mistakes
 	scripts/lint
 	cd web && npm run --silent lint
 
 .PHONY: vuln
-vuln: ## Look for known vulnerabilities in what we use
+vuln: setup-lint ## Look for known vulnerabilities in what we use
 	scripts/vuln
 
 .PHONY: generate
 generate: web/node_modules/.package-lock.json ## Write the generated files anew (OpenAPI, docs/cli.md, TypeScript types); tests hold them against the code
 	$(GO) generate ./internal/server ./internal/ctl
 	cd web && npm run --silent generate
+
+.PHONY: generate-check
+generate-check: generate ## Fail if a generated file is not what the code makes of it
+	git diff --exit-code -- api docs/cli.md web/src/api/schema.gen.ts
 
 .PHONY: check
 check: setup-test lint vuln test ## What CI runs
@@ -70,8 +74,10 @@ check: setup-test lint vuln test ## What CI runs
 fuzz: ## Fuzz every parser of foreign input, 30 s each
 	scripts/fuzz 30s
 
-.PHONY: setup-run setup-test
+.PHONY: setup-run setup-lint setup-test
 setup-run:
 	@scripts/setup run
+setup-lint:
+	@scripts/setup lint
 setup-test:
 	@scripts/setup test

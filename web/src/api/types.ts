@@ -35,7 +35,7 @@ export interface Receipt {
   client: string
   dialect?: string
   millis: number
-  checks: Check[]
+  checks?: Check[] | null
 }
 
 export type SharePhase = 'Applying' | 'Ready' | 'Failed' | 'Deleting'

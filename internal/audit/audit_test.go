@@ -284,7 +284,7 @@ func TestREST(t *testing.T) {
 	fill(t, d, l, 3)
 	var asked []string
 	api := httpapi.New(httpapi.Options{
-		Version: "test", DB: d, Clock: clock.System, Log: logx.New(t.Output(), 0),
+		DB: d, Clock: clock.System, Log: logx.New(t.Output(), 0),
 		Authenticate: func(h http.Handler) http.Handler { return h },
 		Authorize: func(_ context.Context, privilege string) error {
 			asked = append(asked, privilege)

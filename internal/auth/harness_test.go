@@ -81,7 +81,7 @@ func newWorld(t testing.TB, d *db.DB) *world {
 	log := logx.New(&locked{w: w.log}, 0)
 	w.Service = NewService(d, w.clock, log, w.trail, w.trail)
 	w.hasher = newHasher(cheap)
-	api := httpapi.New(httpapi.Options{Version: "test", Authorize: w.Authorize, Authenticate: w.Middleware, DB: d, Clock: w.clock, Log: log})
+	api := httpapi.New(httpapi.Options{Authorize: w.Authorize, Authenticate: w.Middleware, DB: d, Clock: w.clock, Log: log})
 	Mount(api, w.Service)
 	for _, p := range []string{"Share.Audit", "Share.Modify"} { // operations of another room
 		method := map[bool]string{true: http.MethodPost, false: http.MethodGet}[p == "Share.Modify"]

@@ -34,7 +34,6 @@ const (
 
 // Options of an [API].
 type Options struct {
-	Version string
 	// Authorize returns nil if whoever acts in ctx holds the privilege ([LoggedIn] included), else a problem.
 	Authorize func(ctx context.Context, privilege string) error
 	// Authenticate puts the actor into the request's context; see the auth room.
@@ -53,7 +52,7 @@ type API struct {
 
 // New returns an API without operations.
 func New(o Options) *API {
-	config := huma.DefaultConfig("PVE SMB Gateway", o.Version)
+	config := huma.DefaultConfig("PVE SMB Gateway", "2")
 	config.Info.Description = "SMB shares on real Samba. Errors are application/problem+json (RFC 9457) with a stable code. " +
 		"PUT, PATCH and DELETE need If-Match. POST takes an Idempotency-Key."
 	config.Info.License = &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"}

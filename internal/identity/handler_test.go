@@ -33,7 +33,7 @@ func client(t *testing.T, r *room, privileges ...string) func(method, path, ifMa
 	t.Helper()
 	var log strings.Builder
 	api := httpapi.New(httpapi.Options{
-		Version: "test", DB: r.db, Clock: clock.System, Log: logx.New(&log, slog.LevelDebug),
+		DB: r.db, Clock: clock.System, Log: logx.New(&log, slog.LevelDebug),
 		Authenticate: func(h http.Handler) http.Handler { return h },
 		Authorize: func(_ context.Context, privilege string) error {
 			for _, p := range privileges {

@@ -150,7 +150,7 @@ func (s *Server) wire(sealer *secret.Sealer) {
 		Disconnect:   s.link.Disconnect,
 	})
 
-	s.api = httpapi.New(httpapi.Options{Version: s.cfg.Version, Authorize: s.auth.Authorize, Authenticate: s.auth.Middleware,
+	s.api = httpapi.New(httpapi.Options{Authorize: s.auth.Authorize, Authenticate: s.auth.Middleware,
 		DB: s.db, Clock: c, Log: s.slog})
 	auth.Mount(s.api, s.auth)
 	audit.Mount(s.api, trail)

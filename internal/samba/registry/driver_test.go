@@ -25,6 +25,7 @@ func TestRegistryConforms(t *testing.T) {
 		i := sambatest.New(t)
 		return sambatest.Fixture{
 			Driver: registry.New(i),
+			Afresh: func() samba.Driver { return registry.New(i) },
 			Root:   i.ShareRoots[0],
 			SetForeign: func(s samba.Section) {
 				if strings.Contains(run(t, i, "net", "conf", "listshares"), s.Name+"\n") {
@@ -67,7 +68,7 @@ func TestMangledSections(t *testing.T) {
 			// Samba refuses some of these by itself, which is as good.
 			i.Run(t.Context(), nil, "net", append([]string{"conf", "setparm", "s"}, args...)...)
 			must(t, d.PutSections(t.Context(), []samba.Section{want}))
-			st, err := d.Observe(t.Context())
+			st, err := registry.New(i).Observe(t.Context())
 			must(t, err)
 			if len(st.Sections) != 2 || !st.Sections[1].Equal(want) && !st.Sections[0].Equal(want) {
 				t.Errorf("%+v", st.Sections)

@@ -17,6 +17,8 @@ import (
 // Fixture is one fresh Samba without shares, and the hands of an administrator on it.
 type Fixture struct {
 	Driver samba.Driver
+	// Afresh returns a driver of the same Samba that remembers nothing: what the other believes must be what is there.
+	Afresh func() samba.Driver
 	// Root is the only share root; it exists and is empty.
 	Root string
 	// SetForeign writes a section behind the driver's back, whole; DeleteForeign removes one.
@@ -55,17 +57,22 @@ func (f Fixture) observe(t *testing.T) samba.State {
 // sees fails unless exactly these sections are there.
 func (f Fixture) sees(t *testing.T, want ...samba.Section) {
 	t.Helper()
-	got := map[string]samba.Section{}
-	for _, s := range f.observe(t).Sections {
-		got[s.Name] = s
-	}
 	exp := map[string]samba.Section{}
 	for _, s := range want {
 		exp[s.Name] = s
 	}
-	if d := cmp.Diff(exp, got); d != "" {
-		t.Errorf("sections (-want +got):\n%s", d)
+	look := func(who string, f Fixture) {
+		t.Helper()
+		got := map[string]samba.Section{}
+		for _, s := range f.observe(t).Sections {
+			got[s.Name] = s
+		}
+		if d := cmp.Diff(exp, got); d != "" {
+			t.Errorf("sections as %s sees them (-want +got):\n%s", who, d)
+		}
 	}
+	look("the driver", f)
+	look("a driver that remembers nothing", Fixture{Driver: f.Afresh()})
 }
 
 func (f Fixture) put(t *testing.T, s ...samba.Section) {

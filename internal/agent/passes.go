@@ -45,52 +45,41 @@ func (p *passes) run(ctx context.Context) {
 	every := time.NewTicker(p.c.PassEvery)
 	defer every.Stop()
 	backoff := retryPassMin
-	requestID, confirming := "", false
+	requestID := ""
 	for ctx.Err() == nil {
-		var retry, confirm <-chan time.Time
-		changed, err := p.pass(logx.WithRequestID(ctx, requestID))
-		if err != nil {
+		var retry <-chan time.Time
+		if err := p.pass(logx.WithRequestID(ctx, requestID)); err != nil {
 			retry = time.After(backoff)
 			backoff = min(2*backoff, retryPassMax)
 		} else {
 			backoff = retryPassMin
-			if changed && !confirming {
-				// What was written is read back when nobody waits for it: at 1,000 shares that takes 0.2 s of CPU.
-				confirm = time.After(confirmAfter)
-			}
 		}
-		requestID, confirming = "", false
+		requestID = ""
 		select {
 		case <-ctx.Done():
 		case requestID = <-p.wake:
 		case <-every.C:
 		case <-retry:
-		case <-confirm:
-			confirming = true
 		}
 	}
 }
 
-// confirmAfter is the pause between a pass that changed something and the one that looks at the result.
-const confirmAfter = 300 * time.Millisecond
-
-// pass walks through one pass and tells whether it changed anything. Without a snapshot nothing is done: not to know is
-// no reason to remove.
-func (p *passes) pass(ctx context.Context) (changed bool, err error) {
+// pass walks through one pass. Without a snapshot nothing is done: not to know is no reason to remove.
+func (p *passes) pass(ctx context.Context) error {
 	snap, _ := p.store.get()
 	if snap == nil {
 		p.board.changed()
-		return false, nil
+		return nil
 	}
 	began := time.Now()
-	err = p.prepare(ctx)
+	err := p.prepare(ctx)
 	var result reconcile.Result
 	if err == nil {
 		result, err = reconcile.Pass(ctx, p.c.Driver, snap, reconcile.Options{
 			Node: p.node, Policy: p.c.Policy, LastEpoch: p.store.lastEpoch(), Remember: p.store.remember})
 	}
 	if ctx.Err() != nil {
-		return false, nil
+		return nil
 	}
 	if err != nil {
 		p.c.Log.ErrorContext(ctx, "pass failed", "revision", snap.Revision.String(), "error", err)
@@ -106,5 +95,5 @@ func (p *passes) pass(ctx context.Context) (changed bool, err error) {
 	if err == nil {
 		p.done = snap.Revision
 	}
-	return result.Done > 0, err
+	return err
 }
